@@ -1,0 +1,48 @@
+# make demo   the main job on this machine: sandbox provider, sandbox mail server and the proxy, signed in
+# make test   the tests
+# make check  lint, types, import contract, coverage threshold
+# make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
+# make lock   the locked dependencies anew
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check e2e lock clean
+.DEFAULT_GOAL := test
+
+$(VENV)/.done: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "jmap-proxy needs Python 3.11 or newer; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.done
+	@$(BIN)/jmap-proxy demo
+
+test: $(VENV)/.done
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --config pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+e2e: $(VENV)/.done
+	tests/e2e/install.sh
+	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers"
+
+# needs uv; the locks hold for every supported Python and platform
+UVLOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock:
+	$(UVLOCK) pyproject.toml --extra speed -o requirements/run.txt
+	$(UVLOCK) pyproject.toml --extra speed requirements/dev.in -o requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .coverage*
