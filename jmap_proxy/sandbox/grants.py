@@ -1,0 +1,196 @@
+"""Grants: what a user allowed a client, and the codes and tokens that stem from it.
+
+Pure rules over values in memory: no HTTP, and the clock is an argument. Every method either commits fully or
+raises `GrantError` with what the token endpoint should say.
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jmap_proxy.sandbox.provider_settings import ProviderSettings
+
+CODE_LIFE = 60
+"""Seconds that an authorization code lives (RFC 6749 §4.1.2 allows ten minutes)."""
+
+
+class GrantError(Exception):
+    """A token request that is refused.
+
+    Args:
+        code: The error code of RFC 6749 §5.2.
+        description: What a developer should know.
+    """
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(f"{code}: {description}")
+        self.code = code
+        self.description = description
+
+
+@dataclass
+class Grant:
+    """What a user allowed a client. Revoking it ends every token that stems from it."""
+
+    user: str
+    scope: str
+    nonce: str = ""
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class Issued:
+    """The tokens of one answer.
+
+    Attributes:
+        grant: What they stem from.
+        access_token: Opaque.
+        refresh_token: Opaque; empty if the answer holds none.
+        life: Seconds that the access token lives.
+        nonce: The nonce for the ID token; empty after a refresh.
+    """
+
+    grant: Grant
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    life: float
+    nonce: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class CodeRequest:
+    """What an authorization code is bound to (RFC 6749 §4.1.3, RFC 7636 §4.4)."""
+
+    grant: Grant
+    redirect_uri: str
+    challenge: str = field(repr=False)
+
+
+@dataclass
+class _Code:
+    request: CodeRequest
+    expires_at: float
+    spent: bool = False
+
+
+@dataclass
+class _Refresh:
+    grant: Grant
+    spent_at: float = 0
+    successor: Issued | None = None
+
+
+@dataclass
+class _Access:
+    grant: Grant
+    expires_at: float
+
+
+class Grants:
+    """Every code and token of one identity provider.
+
+    Args:
+        settings: Lifetimes, rotation and reuse rules, read anew at each use.
+        clock: Returns the time in seconds since the epoch.
+    """
+
+    def __init__(self, settings: ProviderSettings, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._grants: list[Grant] = []
+        self._codes: dict[str, _Code] = {}
+        self._refresh: dict[str, _Refresh] = {}
+        self._access: dict[str, _Access] = {}
+
+    def issue_code(self, request: CodeRequest) -> str:
+        """Return a fresh authorization code for what the user allowed."""
+        code = secrets.token_urlsafe(32)
+        self._grants.append(request.grant)
+        self._codes[code] = _Code(request, self._clock() + CODE_LIFE)
+        return code
+
+    def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Issued:
+        """Exchange a code for tokens. A code used twice revokes its grant (RFC 6749 §4.1.2).
+
+        Raises:
+            GrantError: `invalid_grant`, with nothing issued.
+        """
+        known = self._codes.get(code)
+        if known is None:
+            raise GrantError("invalid_grant", "the code is unknown")
+        if known.spent:
+            known.request.grant.active = False
+            raise GrantError("invalid_grant", "the code was used before")
+        if self._clock() >= known.expires_at:
+            raise GrantError("invalid_grant", "the code has expired")
+        if redirect_uri != known.request.redirect_uri:
+            raise GrantError("invalid_grant", "redirect_uri is not the one of the authorization request")
+        if challenge_of(verifier) != known.request.challenge:
+            raise GrantError("invalid_grant", "code_verifier does not match")
+        known.spent = True
+        grant = known.request.grant
+        return self._issue(grant, self._new_refresh_token(grant), nonce=grant.nonce)
+
+    def refresh(self, token: str) -> Issued:
+        """Exchange a refresh token for tokens, with rotation if the settings say so (RFC 6749 §6).
+
+        Raises:
+            GrantError: `invalid_grant`; reuse of a spent token may also have revoked the grant.
+        """
+        known = self._refresh.get(token)
+        if known is None or not known.grant.active:
+            raise GrantError("invalid_grant", "the refresh token is unknown or revoked")
+        if known.successor is not None:
+            return self._replay(known, known.successor)
+        if not self._settings.rotate:
+            return self._issue(known.grant, "")
+        known.spent_at = self._clock()
+        known.successor = self._issue(known.grant, self._new_refresh_token(known.grant))
+        return known.successor
+
+    def check(self, access_token: str) -> str | None:
+        """Return the user of an access token, None if it is unknown, expired or revoked."""
+        known = self._access.get(access_token)
+        if known is None or not known.grant.active or self._clock() >= known.expires_at:
+            return None
+        return known.grant.user
+
+    def revoke(self, token: str) -> None:
+        """Revoke a token (RFC 7009 §2.1): a refresh token ends its grant, an access token only itself."""
+        known = self._refresh.get(token)
+        if known is not None:
+            known.grant.active = False
+        self._access.pop(token, None)
+
+    def revoke_all(self) -> None:
+        """Revoke every grant, and with it every code and token so far."""
+        for grant in self._grants:
+            grant.active = False
+        self._codes.clear()
+
+    def _replay(self, known: _Refresh, successor: Issued) -> Issued:
+        if self._clock() < known.spent_at + self._settings.grace:
+            return successor
+        if self._settings.revoke_on_reuse:
+            known.grant.active = False
+        raise GrantError("invalid_grant", "the refresh token was used before")
+
+    def _new_refresh_token(self, grant: Grant) -> str:
+        if not self._settings.refresh_tokens:
+            return ""
+        token = secrets.token_urlsafe(32)
+        self._refresh[token] = _Refresh(grant)
+        return token
+
+    def _issue(self, grant: Grant, refresh_token: str, *, nonce: str = "") -> Issued:
+        token, life = secrets.token_urlsafe(32), self._settings.access_token_life
+        self._access[token] = _Access(grant, self._clock() + life)
+        return Issued(grant, token, refresh_token, life, nonce)
+
+
+def challenge_of(verifier: str) -> str:
+    """Return the S256 challenge of a PKCE verifier (RFC 7636 §4.2)."""
+    digest = hashlib.sha256(verifier.encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,42 @@
+"""What the sandbox's tests share: a clock that is set by hand, both servers, and a client without cookies."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession, DummyCookieJar
+
+from jmap_proxy.sandbox import IdentityProvider, MailServer
+from tests.sandbox.helpers import Clock, Person
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still until it is told otherwise."""
+    return Clock()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    """Give a client that follows no advice but the test's."""
+    async with ClientSession(cookie_jar=DummyCookieJar()) as session:
+        yield session
+
+
+@pytest.fixture
+async def idp(clock: Clock) -> AsyncIterator[IdentityProvider]:
+    """Give an identity provider that is serving."""
+    async with IdentityProvider(clock=clock) as provider:
+        yield provider
+
+
+@pytest.fixture
+def person(idp: IdentityProvider, http: ClientSession) -> Person:
+    """Return an OAuth client at that provider, driven by hand."""
+    return Person(idp, http)
+
+
+@pytest.fixture
+async def mail() -> AsyncIterator[MailServer]:
+    """Give a mail server that takes the token `good`, which is the demo user's."""
+    async with MailServer({"good": "demo"}.get) as server:
+        yield server

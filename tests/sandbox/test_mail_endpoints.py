@@ -1,0 +1,85 @@
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+
+from jmap_proxy.sandbox import MailServer
+from tests.sandbox.helpers import GOOD
+
+CORE = "urn:ietf:params:jmap:core"
+
+
+async def api(http: ClientSession, mail: MailServer, body: Any, **headers: str) -> tuple[int, Any]:
+    """Send an API request; return status and answer."""
+    sent = {**GOOD, "Content-Type": "application/json", **headers}
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    async with http.post(f"{mail.base_url}/jmap/api", headers=sent, data=data) as response:
+        return response.status, await response.json(content_type=None)
+
+
+async def test_an_api_request_is_answered_with_the_session_state(mail: MailServer, http: ClientSession) -> None:
+    """A Response carries the Session's own state."""
+    async with http.get(mail.session_url, headers=GOOD) as response:
+        state = (await response.json())["state"]
+    body = {"using": [CORE], "methodCalls": [["Core/echo", {"ü": 1}, "c"]]}
+    assert await api(http, mail, body) == (
+        200,
+        {"methodResponses": [["Core/echo", {"ü": 1}, "c"]], "sessionState": state},
+    )
+
+
+async def test_a_request_that_is_too_large_is_a_limit_problem(mail: MailServer, http: ClientSession) -> None:
+    """More octets than maxSizeRequest get the problem that names the limit."""
+    mail.settings.max_size_request = 100
+    status, problem = await api(http, mail, b" " * 101)
+    assert (status, problem["limit"]) == (400, "maxSizeRequest")
+    assert problem["type"] == "urn:ietf:params:jmap:error:limit"
+
+
+async def test_only_json_is_taken(mail: MailServer, http: ClientSession) -> None:
+    """Another content type, or text that is no JSON, is notJSON, as problem+json."""
+    status, problem = await api(http, mail, b"{", **{"Content-Type": "text/plain"})
+    assert (status, problem["type"]) == (400, "urn:ietf:params:jmap:error:notJSON")
+    assert (await api(http, mail, b"{"))[1]["type"] == problem["type"]
+
+
+async def test_an_upload_comes_back(mail: MailServer, http: ClientSession) -> None:
+    """A small upload can be downloaded again, with the type that is asked for."""
+    url = f"{mail.base_url}/jmap/upload/odd%2Fid/"
+    async with http.post(url, headers={**GOOD, "Content-Type": "text/x"}, data=b"hello") as response:
+        assert response.status == 201
+        blob = await response.json()
+    assert (blob["accountId"], blob["type"], blob["size"]) == ("odd/id", "text/x", 5)
+    url = f"{mail.base_url}/jmap/download/a/{blob['blobId']}/name?accept=text%2Fy"
+    async with http.get(url, headers=GOOD) as response:
+        assert (response.content_type, await response.read()) == ("text/y", b"hello")
+
+
+async def test_a_messages_blob_is_its_text(mail: MailServer, http: ClientSession) -> None:
+    """The blob of an Email is an RFC 5322 message."""
+    async with http.get(f"{mail.base_url}/jmap/download/a/msg-0/x", headers=GOOD) as response:
+        assert response.content_type == "application/octet-stream"
+        assert (await response.read()).startswith(b"From: ")
+
+
+async def test_an_upload_beyond_the_limit_is_413(mail: MailServer, http: ClientSession) -> None:
+    """The limit holds whether the length is announced or comes in chunks, and nothing is stored."""
+    mail.settings.max_size_upload = 10
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"x" * 11
+
+    for data in (b"x" * 11, chunks()):
+        async with http.post(f"{mail.base_url}/jmap/upload/a/", headers=GOOD, data=data) as response:
+            assert response.status == 413
+            assert (await response.json(content_type=None))["limit"] == "maxSizeUpload"
+    assert mail.uploads == {}
+
+
+@pytest.mark.parametrize("blob_id", ["b-unknown", "msg-12", "big-x"])
+async def test_an_unknown_blob_is_404(mail: MailServer, http: ClientSession, blob_id: str) -> None:
+    """What was never uploaded, and no message has, is not found."""
+    async with http.get(f"{mail.base_url}/jmap/download/a/{blob_id}/x", headers=GOOD) as response:
+        assert response.status == 404
