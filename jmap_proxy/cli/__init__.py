@@ -1,0 +1,43 @@
+"""The command line, one file a command. Only here are the concrete classes put together (assembly.py)."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from jmap_proxy import __version__
+from jmap_proxy.cli.demo import demo
+from jmap_proxy.cli.key import key
+from jmap_proxy.cli.login import login
+from jmap_proxy.cli.logout import logout
+from jmap_proxy.cli.serve import serve
+from jmap_proxy.cli.status import status
+from jmap_proxy.cli.token import token
+from jmap_proxy.errors import JmapProxyError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="jmap-proxy")
+def commands() -> None:
+    """Lets any JMAP client use a server that takes only OAuth 2.0."""
+
+
+for command in (demo, login, serve, status, token, key, logout):
+    commands.add_command(command)
+
+
+def main() -> None:
+    """Entry point: errors become a line, a hint and an exit code."""
+    try:
+        commands.main(standalone_mode=False)
+    except JmapProxyError as error:
+        click.echo(f"error: {error.detail}", err=True)
+        if error.hint:
+            click.echo(f"hint: {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)

@@ -1,0 +1,141 @@
+"""The composition root: builds the objects of each account from the configuration, and closes what it opened."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import aiohttp
+
+from jmap_proxy import files
+from jmap_proxy.errors import ConfigError, StoreError
+from jmap_proxy.local_keys import LocalKeys
+from jmap_proxy.oauth.client import OAuthClient
+from jmap_proxy.oauth.discovery import Discovery
+from jmap_proxy.oauth.http import ProviderHttp
+from jmap_proxy.oauth.sign_in import SignIn
+from jmap_proxy.oauth.token_endpoint import TokenEndpoint
+from jmap_proxy.paths import state_folder
+from jmap_proxy.proxy.exchange import Exchange
+from jmap_proxy.proxy.handler import Plane
+from jmap_proxy.proxy.session import Policy
+from jmap_proxy.proxy.sessions import Sessions
+from jmap_proxy.tls import client_context
+from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.refresher import PATIENCE
+from jmap_proxy.tokens.store import FileTokenStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from jmap_proxy.config import Account, Config
+    from jmap_proxy.proxy.source import TokenSource
+
+CONNECTION_LIFE = 15.0
+"""Seconds that an idle upstream connection is kept; short, since a POST on one just closed by the server fails."""
+
+
+class Assembly:
+    """Makes an account's parts; to be used as an async context.
+
+    Args:
+        config: The configuration.
+        state: Folder of the tokens and keys.
+        clock: Epoch seconds.
+    """
+
+    def __init__(self, config: Config, state: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.clock = clock
+        self.state = state or state_folder(os.environ)
+        self.local_keys = LocalKeys(self.state)
+        self.data_key = KeyFile(self.state / "data.key")
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def store(self, name: str) -> FileTokenStore:
+        """The token store of an account."""
+        return FileTokenStore(self.state / "tokens", name, self.data_key)
+
+    def client(self, name: str) -> OAuthClient:
+        """The OAuth client of an account. Raises ConfigError."""
+        account = self.config.account(name)
+        return OAuthClient(
+            issuer=account.issuer,
+            client_id=account.client_id,
+            client_secret=_read_secret(name, account),
+            scopes=account.scopes,
+            resource=account.resource,
+        )
+
+    async def token_endpoint(self, name: str) -> TokenEndpoint:
+        """The token endpoint of an account."""
+        http = ProviderHttp(await self._http(self.config.account(name).ca_file))
+        return TokenEndpoint(self.client(name), http, Discovery(http, self.clock), self.clock)
+
+    async def sign_in(self, name: str) -> SignIn:
+        """The way to sign in to an account."""
+        client = self.client(name)
+        http = ProviderHttp(await self._http(self.config.account(name).ca_file))
+        discovery = Discovery(http, self.clock)
+        endpoint = TokenEndpoint(client, http, discovery, self.clock)
+        return SignIn(client, http, discovery, endpoint, self.clock)
+
+    async def refresher(self, name: str, *, patience: float = PATIENCE) -> TokenRefresher:
+        """The token refresher of an account; closed with the assembly. `patience` in seconds."""
+        endpoint = await self.token_endpoint(name)
+        refresher = await create_token_refresher(
+            name, self.store(name), endpoint.refresh, clock=self.clock, patience=patience
+        )
+        self._stack.push_async_callback(refresher.close)
+        return refresher
+
+    async def plane(self, name: str, source: TokenSource) -> Plane:
+        """What forwards an account's requests with the tokens of `source`."""
+        account = self.config.account(name)
+        policy = Policy(account.server_origin, account.allowed_origins, account.rewrite)
+        exchange = Exchange(await self._http(account.ca_file), source, policy.allowed)
+        return Plane(exchange, Sessions(name, exchange, account.session_url, policy))
+
+    async def _http(self, ca_file: str) -> aiohttp.ClientSession:
+        """One session for all accounts that trust the same authorities: no cookies, no environment, nothing decoded."""
+        if ca_file not in self._sessions:
+            session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=client_context(ca_file),
+                    limit=0,
+                    keepalive_timeout=CONNECTION_LIFE,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            )
+            self._sessions[ca_file] = await self._stack.enter_async_context(session)
+        return self._sessions[ca_file]
+
+
+def _read_secret(name: str, account: Account) -> str:
+    if not account.client_secret_file:
+        return ""
+    path = Path(account.client_secret_file).expanduser()
+    try:
+        raw = files.read_private(path)
+    except StoreError as error:
+        raise ConfigError(f"accounts.{name}.client_secret_file: {error.detail}", hint=error.hint) from None
+    if raw is None or not raw.strip():
+        raise ConfigError(f"accounts.{name}.client_secret_file: {path} is missing or empty", hint="write it there")
+    return raw.decode("utf-8", "strict").strip()

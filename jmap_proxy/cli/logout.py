@@ -1,0 +1,44 @@
+"""`jmap-proxy logout NAME`: revoke and forget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.options import run, with_config, with_log_level
+from jmap_proxy.errors import ProviderError
+
+if TYPE_CHECKING:
+    from jmap_proxy.config import Config
+
+
+@click.command()
+@click.argument("name")
+@with_config
+@with_log_level("warning")
+def logout(name: str, config: Config) -> None:
+    """Revoke the sign-in of the account NAME at the provider, and forget its tokens and local key."""
+    config.account(name)
+    click.echo(run(_logout(config, name)))
+
+
+async def _logout(config: Config, name: str) -> str:
+    async with Assembly(config) as assembly:
+        store = assembly.store(name)
+        async with store.lock():
+            tokens = await store.load()
+            if tokens is None:
+                assembly.local_keys.remove(name)
+                return f"{name} was not signed in."
+            try:
+                revoked = await (await assembly.token_endpoint(name)).revoke(tokens)
+            except ProviderError as error:
+                click.echo(f"warning: {error.detail}", err=True)
+                revoked = False
+            await store.remove()
+        assembly.local_keys.remove(name)
+    if revoked:
+        return f"{name} is signed out; the provider has revoked the sign-in."
+    return f"{name} is signed out here; the provider did not confirm a revocation, so end the session there too."

@@ -1,0 +1,89 @@
+"""`jmap-proxy status`: how the accounts are doing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.options import run, with_config, with_log_level
+from jmap_proxy.config import Config, parse_address
+from jmap_proxy.errors import StoreError
+from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+
+ASK = aiohttp.ClientTimeout(total=2)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; times are epoch seconds.")
+@with_config
+@with_log_level("warning")
+def status(config: Config, *, as_json: bool) -> None:
+    """Show the accounts, how long their tokens live and what went wrong last."""
+    assembly = Assembly(config)
+    accounts, running = run(_collect(assembly))
+    data_key = assembly.data_key.describe()
+    if as_json:
+        told = {"running": running, "data_key": data_key, "accounts": accounts}
+        click.echo(msgspec.json.encode(told).decode())
+    else:
+        _print_table(accounts, assembly.clock())
+        click.echo(f"The proxy is {'running' if running else 'not running'}. Tokens are encrypted with: {data_key}")
+
+
+async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
+    live = await _ask_proxy(assembly.config)
+    statuses = {}
+    for name, account in assembly.config.accounts.items():
+        stored, store_error = None, ""
+        try:
+            stored = await assembly.store(name).load()
+        except StoreError as error:
+            store_error = f"{error.detail} ({error.hint})"
+        statuses[name] = account_status(
+            server=account.server,
+            issuer=account.issuer,
+            local_key=await asyncio.to_thread(assembly.local_keys.has_key, name),
+            stored=stored,
+            store_error=store_error,
+            live=None if live is None else live.get(name),
+            now=assembly.clock(),
+        )
+    return statuses, live is not None
+
+
+async def _ask_proxy(config: Config) -> dict[str, Any] | None:
+    """What a running proxy tells of its accounts; None if none answers."""
+    address = parse_address("listen.admin", config.listen.admin)
+    if address is None or not address.port:
+        return None
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=ASK) as session,
+            session.get(f"http://{host}:{address.port}/readyz", allow_redirects=False) as response,
+        ):
+            told = msgspec.json.decode(await response.content.read(1 << 20))
+            accounts = told["accounts"]
+    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, KeyError, TypeError):
+        return None
+    return accounts if isinstance(accounts, dict) else None
+
+
+def _print_table(accounts: dict[str, AccountStatus], now: float) -> None:
+    table = Table("account", "state", "token expires", "next refresh", "last error", box=None, pad_edge=False)
+    for name, account in accounts.items():
+        table.add_row(
+            name,
+            account.state.value,
+            in_words(account.expires_at, now),
+            in_words(account.next_refresh_at, now),
+            account.last_error or "-",
+        )
+    Console(soft_wrap=False).print(table)

@@ -1,0 +1,32 @@
+"""`jmap-proxy token NAME`: a valid access token on stdout, for scripts and password commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.options import run, with_config, with_log_level
+
+if TYPE_CHECKING:
+    from jmap_proxy.config import Config
+
+PATIENCE = 30.0
+"""Seconds to wait for the provider; a script waits longer than a mail client."""
+
+
+@click.command()
+@click.argument("name")
+@with_config
+@with_log_level("warning")
+def token(name: str, config: Config) -> None:
+    """Print an access token of the account NAME that is valid now."""
+    config.account(name)
+    click.echo(run(_token(config, name)))
+
+
+async def _token(config: Config, name: str) -> str:
+    async with Assembly(config) as assembly:
+        refresher = await assembly.refresher(name, patience=PATIENCE)
+        return await refresher.ensure_valid_token()

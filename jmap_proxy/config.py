@@ -1,0 +1,209 @@
+"""The configuration: TOML, checked strictly; an error names the file and the key. Holds no secret.
+
+Every key is described in config/config.toml.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+
+from jmap_proxy.errors import ConfigError
+from jmap_proxy.origins import Origin, is_loopback, split_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f/\\]+$")]
+
+
+class Address(msgspec.Struct, frozen=True):
+    """A host and a TCP port to listen on; port 0 lets the kernel choose."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return is_loopback(self.host)
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where clients come in: "host:port", or "" for off."""
+
+    http: str = "127.0.0.1:8620"
+    https: str = ""
+    admin: str = "127.0.0.1:8622"
+    cert_file: str = ""
+    key_file: str = ""
+    hosts: tuple[str, ...] = ()
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One account at one JMAP server."""
+
+    server: str
+    issuer: str = ""
+    client_id: str = ""
+    client_secret_file: str = ""
+    scopes: tuple[str, ...] = ("openid", "offline_access")
+    resource: str = ""
+    ca_file: str = ""
+    upstream_origins: tuple[str, ...] = ()
+    rewrite: Literal["map", "force"] = "map"
+    local_auth: Literal["key", "none"] = "key"
+
+    @property
+    def server_origin(self) -> Origin:
+        """Origin of the server."""
+        return split_url(self.server)[0]
+
+    @property
+    def allowed_origins(self) -> frozenset[Origin]:
+        """The origins that may get the account's token."""
+        return frozenset({self.server_origin, *(split_url(origin)[0] for origin in self.upstream_origins)})
+
+    @property
+    def session_url(self) -> str:
+        """Where the Session is asked for: the server as named, or its well-known place (RFC 8620 §2.2)."""
+        origin, path = split_url(self.server)
+        return f"{origin}{path}" if path not in ("", "/") else f"{origin}/.well-known/jmap"
+
+
+class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How tokens are kept."""
+
+    kind: Literal["file"] = "file"
+    key: Literal["auto", "file"] = "auto"
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds, in bytes and seconds."""
+
+    upload_replay: Annotated[int, msgspec.Meta(ge=0)] = 64 << 20
+    shutdown: Annotated[float, msgspec.Meta(ge=0)] = 20.0
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    listen: Listen = Listen()
+    accounts: dict[_Name, Account] = {}
+    store: Store = Store()
+    limits: Limits = Limits()
+
+    def account(self, name: str) -> Account:
+        """The account of that name. Raises ConfigError with what to add where there is none."""
+        if name not in self.accounts:
+            known = ", ".join(self.accounts) or "none"
+            raise ConfigError(
+                f"there is no account {name!r} in the configuration (there is: {known})",
+                hint=f"add a section [accounts.{_toml_key(name)}] with server, issuer and client_id",
+            )
+        return self.accounts[name]
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the configuration file. Blocks.
+
+    Raises:
+        ConfigError: it is missing, not TOML, or has a wrong key or value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration file {path}", hint="make one after the example config/config.toml"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
+    try:
+        return parse_config(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from None
+
+
+def parse_config(text: str) -> Config:
+    """Check the text of a configuration. Pure. Raises ConfigError naming the key."""
+    try:
+        config = msgspec.convert(tomllib.loads(text), Config)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error).replace("$.", ""), hint=_hint_for(str(error))) from None
+    _check_listen(config)
+    for name, account in config.accounts.items():
+        _check_account(name, account)
+    return config
+
+
+def parse_address(key: str, text: str) -> Address | None:
+    """The address in "host:port", None for "" (off). Raises ConfigError naming the key."""
+    if not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ConfigError(f"{key}: {text!r} is not host:port", hint=f'for example {key} = "127.0.0.1:8620"')
+    return Address(host, int(port))
+
+
+def _check_listen(config: Config) -> None:
+    listen = config.listen
+    http = parse_address("listen.http", listen.http)
+    https = parse_address("listen.https", listen.https)
+    admin = parse_address("listen.admin", listen.admin)
+    if http is None and https is None:
+        raise ConfigError("listen.http and listen.https are both off", hint="switch one of them on")
+    for key, address in (("listen.http", http), ("listen.admin", admin)):
+        if address is not None and not address.is_loopback:
+            raise ConfigError(f"{key}: plain http only on this machine", hint="use 127.0.0.1, or listen.https")
+    if https is not None and not (listen.cert_file and listen.key_file):
+        raise ConfigError("listen.https needs listen.cert_file and listen.key_file", hint="name the PEM files")
+    open_accounts = [name for name, account in config.accounts.items() if account.local_auth == "none"]
+    if len(open_accounts) > 1:
+        raise ConfigError(f"only one account can have local_auth none, not {' and '.join(open_accounts)}")
+    if open_accounts and https is not None and not https.is_loopback:
+        raise ConfigError("listen.https: off this machine every account needs a key", hint="drop local_auth")
+
+
+def _check_account(name: str, account: Account) -> None:
+    where = f"accounts.{_toml_key(name)}"
+    for key, url in (("server", account.server), ("issuer", account.issuer)):
+        if url:
+            _check_url(f"{where}.{key}", url)
+    for origin in account.upstream_origins:
+        if _check_url(f"{where}.upstream_origins", origin) not in ("", "/"):
+            raise ConfigError(f"{where}.upstream_origins: {origin!r} has a path", hint="name origins only")
+    for key in ("issuer", "client_id"):
+        if not getattr(account, key):
+            raise ConfigError(f"{where}.{key} is missing", hint=f'add {key} = "…"')
+    if any(not scope or set(scope) & set(' "\\') or not scope.isascii() for scope in account.scopes):
+        raise ConfigError(f"{where}.scopes: each scope is one word (RFC 6749 §3.3)")
+
+
+def _check_url(key: str, url: str) -> str:
+    """The part of the URL behind its origin."""
+    try:
+        origin, rest = split_url(url)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {url!r}: {error}", hint="for example https://mail.example.com") from None
+    if not origin.is_safe_for_secrets:
+        raise ConfigError(f"{key}: the token would leave this machine over plain http", hint="use https")
+    if not all("!" <= character <= "~" for character in rest) or "#" in rest:
+        raise ConfigError(f"{key}: {url!r} holds a character that no URL has", hint="percent-encode it")
+    return rest
+
+
+def _hint_for(message: str) -> str:
+    if "`client_secret`" in message:
+        return "secrets do not stand in the configuration: put it in a file and name that as client_secret_file"
+    return "config/config.toml describes every key"
+
+
+def _toml_key(name: str) -> str:
+    bare = name.replace("-", "").replace("_", "")
+    return name if bare.isascii() and bare.isalnum() else f'"{name}"'

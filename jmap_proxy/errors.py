@@ -1,0 +1,248 @@
+"""The one tree of errors: each has a code, an HTTP status, an exit code and a hint that names the mend.
+
+    JmapProxyError
+    ├── ConfigError                 the configuration file is wrong
+    ├── StoreError                  a file of the state folder cannot be used
+    ├── ProviderError               the identity provider's metadata or keys cannot be used
+    ├── SignInError                 a sign-in did not succeed; nothing was saved
+    ├── TokenError                  there is no token to forward the request with
+    │   ├── SignInNeeded            only the user can mend it
+    │   └── TokenDelayed            it mends itself; carries Retry-After
+    ├── Refused                     the client may not come in, or asked for what there is not
+    │   ├── HostRefused, OriginRefused, KeyRefused
+    │   └── BadPath, NotAnEndpoint, MethodRefused, BodyTooLarge
+    └── UpstreamError               the JMAP server
+        ├── UpstreamUnreachable     no connection, or the connection broke
+        ├── UpstreamRefusedToken    it refuses even a fresh token
+        ├── UpstreamOriginRefused   it names an origin that may not get the token
+        └── UpstreamMalformed       its answer is not what RFC 8620 asks for
+
+Foreign exceptions are translated into these once, where the foreign library is called. No message, hint or
+attribute ever holds a token, a key, a code or a secret.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+
+class JmapProxyError(Exception):
+    """Base of all errors that the program raises on purpose.
+
+    Args:
+        detail: What went wrong, one sentence, without secrets.
+        hint: What mends it; names the command or the config key.
+        retry_after: Seconds after which another try makes sense, None where it does not by itself.
+    """
+
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+    status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, detail: str, *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+        self.retry_after = retry_after
+
+    def problem(self) -> dict[str, Any]:
+        """The RFC 9457 problem details object that a client gets."""
+        problem: dict[str, Any] = {
+            "type": f"urn:jmap-proxy:error:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.hint:
+            problem["hint"] = self.hint
+        return problem
+
+    def headers(self) -> dict[str, str]:
+        """The header fields that belong to the answer (Retry-After in whole seconds, RFC 9110 §10.2.3)."""
+        if self.retry_after is None:
+            return {}
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+
+
+class ConfigError(JmapProxyError):
+    """The configuration file is missing or wrong; the message names the file and the key."""
+
+    code = "config"
+    title = "The configuration is wrong"
+    exit_code = 78
+
+
+class StoreError(JmapProxyError):
+    """A file of the state folder is damaged, foreign, unreadable or open to others; it is left as it is."""
+
+    code = "store"
+    title = "The token store cannot be used"
+    status = 503
+    exit_code = 74
+
+
+class ProviderError(JmapProxyError):
+    """The identity provider cannot be reached or publishes metadata that cannot be trusted."""
+
+    code = "provider"
+    title = "The identity provider cannot be used"
+    status = 503
+    exit_code = 69
+
+
+class SignInError(JmapProxyError):
+    """A sign-in did not succeed; nothing was saved."""
+
+    code = "sign-in-failed"
+    title = "The sign-in did not succeed"
+    exit_code = 77
+
+
+class TokenError(JmapProxyError):
+    """No valid access token can be had, so the request is not forwarded."""
+
+    status = 503
+
+
+class SignInNeeded(TokenError):
+    """The sign-in is gone (or never was) and only the user can renew it.
+
+    503 and not 401: a 401 is only ever about the local key. No Retry-After: it does not mend itself.
+    """
+
+    code = "sign-in-needed"
+    title = "A new sign-in is needed"
+    exit_code = 77
+
+    def __init__(self, account: str, reason: str) -> None:
+        super().__init__(f"account {account!r}: {reason}", hint=f"run: jmap-proxy login {account}")
+
+
+class TokenDelayed(TokenError):
+    """The identity provider did not give a token in time; the proxy goes on trying."""
+
+    code = "token-delayed"
+    title = "The identity provider is not answering well"
+    exit_code = 75
+
+
+class Refused(JmapProxyError):
+    """The client's request is not let in."""
+
+    code = "refused"
+    title = "Refused"
+    status = 403
+
+
+class HostRefused(Refused):
+    """Host is missing, doubled or not a name of this proxy (DNS rebinding)."""
+
+    code = "host-refused"
+    title = "This Host is not served here"
+    status = 421
+
+
+class OriginRefused(Refused):
+    """The request comes from a web page."""
+
+    code = "origin-refused"
+    title = "Web pages may not use this proxy"
+    status = 403
+
+
+class KeyRefused(Refused):
+    """No local key, or a wrong one. The only reason for a 401 towards a client."""
+
+    code = "key-refused"
+    title = "The local key is missing or wrong"
+    status = 401
+
+    def headers(self) -> dict[str, str]:
+        """The challenge: Basic first, since clients that look at the first one only all know it."""
+        return {"WWW-Authenticate": 'Basic realm="jmap-proxy", charset="UTF-8", Bearer realm="jmap-proxy"'}
+
+
+class BadPath(Refused):
+    """The request target is ambiguous (dot segments, absolute form, forbidden characters)."""
+
+    code = "bad-path"
+    title = "The request target is not acceptable"
+    status = 400
+
+
+class NotAnEndpoint(Refused):
+    """The path is under no endpoint that the server's Session names."""
+
+    code = "not-an-endpoint"
+    title = "Not a JMAP endpoint"
+    status = 404
+
+
+class MethodRefused(Refused):
+    """The endpoint does not take this method."""
+
+    code = "method-refused"
+    title = "Method not allowed"
+    status = 405
+
+    def __init__(self, method: str, allowed: frozenset[str]) -> None:
+        super().__init__(f"{method} is not for this endpoint", hint=f"use {' or '.join(sorted(allowed))}")
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        """Allow is required with a 405 (RFC 9110 §15.5.6)."""
+        return {"Allow": ", ".join(sorted(self.allowed))}
+
+
+class BodyTooLarge(Refused):
+    """A JMAP API request is larger than the server's maxSizeRequest (RFC 8620 §3.6.1)."""
+
+    code = "limit"
+    title = "The request is too large"
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the request body is larger than {limit} bytes, the server's maxSizeRequest")
+
+    def problem(self) -> dict[str, Any]:
+        """The problem as the server itself would tell it (RFC 8620 §3.6.1)."""
+        return super().problem() | {"type": "urn:ietf:params:jmap:error:limit", "limit": "maxSizeRequest"}
+
+
+class UpstreamError(JmapProxyError):
+    """The JMAP server did something that the client cannot be given as it is."""
+
+    code = "upstream"
+    title = "The JMAP server did not answer well"
+    status = 502
+    exit_code = 69
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to the JMAP server, or it broke before an answer."""
+
+    code = "upstream-unreachable"
+    title = "The JMAP server cannot be reached"
+
+
+class UpstreamRefusedToken(UpstreamError):
+    """The JMAP server answers 401 even to a fresh token; its challenge is not passed on."""
+
+    code = "upstream-refused-token"
+    title = "The JMAP server refuses the token"
+
+
+class UpstreamOriginRefused(UpstreamError):
+    """The JMAP server points to an origin that the account does not allow to get the token."""
+
+    code = "upstream-origin-refused"
+    title = "The JMAP server names an origin that may not get the token"
+
+
+class UpstreamMalformed(UpstreamError):
+    """The JMAP server's Session cannot be understood."""
+
+    code = "upstream-malformed"
+    title = "The JMAP server's answer is malformed"

@@ -1,0 +1,151 @@
+"""Private files: written durably and atomically, read only if nobody else can have touched them.
+
+All functions block; callers on an event loop run them in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from jmap_proxy.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+def private_folder(path: Path) -> Path:
+    """Make the folder where it is missing, parents too, all 0700; see that nobody else can enter it.
+
+    Raises:
+        StoreError: it cannot be made, belongs to someone else or others can enter it.
+    """
+    _check_mode(path, _folder(path), stat.S_IRWXG | stat.S_IRWXO)
+    return path
+
+
+def own_folder(path: Path) -> Path:
+    """As `private_folder`, but an existing folder may be seen by others, as long as they cannot write to it."""
+    _check_mode(path, _folder(path), stat.S_IWGRP | stat.S_IWOTH)
+    return path
+
+
+def _folder(path: Path) -> os.stat_result:
+    try:
+        for folder in (*reversed(path.parents), path):
+            if not folder.exists():
+                folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        return path.stat()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", hint=f"make {path} a folder of your own") from error
+
+
+def read_private(path: Path) -> bytes | None:
+    """The file's bytes, None if there is no such file.
+
+    Raises:
+        StoreError: a link, not a plain file, someone else's, open to others, or unreadable.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(f"{path}: not a plain file", hint=f"move {path} away")
+        _check_mode(path, status, stat.S_IRWXG | stat.S_IRWXO)
+        return file.read()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace the file: temporary file (0600), fsync, rename, fsync of the folder.
+
+    After a crash at any moment the file holds the old bytes or the new ones, whole.
+
+    Raises:
+        StoreError: the disk is full, the folder is read-only, ...; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        _write_synced(temporary, data)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StoreError(f"{path}: {error.strerror}", hint=_write_hint(path)) from error
+
+
+def create_durably(path: Path, data: bytes) -> bool:
+    """As `write_durably`, but only if there is no such file yet; of two racing processes one wins.
+
+    Returns:
+        Whether this call made the file.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        _write_synced(temporary, data)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", hint=_write_hint(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    return True
+
+
+def remove_durably(path: Path) -> bool:
+    """Remove the file and sync the folder; whether there was one.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    try:
+        path.unlink()
+        _sync_folder(path.parent)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", hint=_write_hint(path)) from error
+    return True
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_hint(path: Path) -> str:
+    return f"see that {path.parent} can be written to and has room"
+
+
+def _check_mode(path: Path, status: os.stat_result, forbidden: int) -> None:
+    if status.st_uid != os.geteuid():
+        raise StoreError(f"{path} belongs to another user", hint=f"chown it, or remove {path}")
+    if status.st_mode & forbidden:
+        mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
+        raise StoreError(f"{path} can be used by others", hint=f"run: chmod {mode} {path}")

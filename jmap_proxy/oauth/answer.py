@@ -1,0 +1,101 @@
+"""What an answer of the token endpoint means (RFC 6749 §5), with the traps that real providers set. Pure.
+
+Only a definite no is `Rejected`; whatever is unclear is `Transient`, since a token is never thrown away on a guess.
+No text of the provider's is repeated: error descriptions have been seen to hold the refresh token.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from jmap_proxy.tokens.backoff import parse_retry_after
+from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ASSUMED_LIFE = 3600.0
+"""Seconds for an answer without a usable `expires_in`; if it was less, the server's 401 tells."""
+
+LONGEST_LIFE = 365 * 86400.0
+"""Seconds; what claims to live longer is asked for anew after a year."""
+
+OK = 200
+GRANT_GONE = frozenset({"invalid_grant"})
+KNOWN_ERRORS = frozenset(
+    {
+        "access_denied",
+        "invalid_client",
+        "invalid_grant",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_target",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized_client",
+        "unsupported_grant_type",
+    }
+)
+
+
+def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, now: float) -> Outcome:
+    """The outcome of a token request.
+
+    Args:
+        status: HTTP status.
+        headers: Case-insensitive; Retry-After is read.
+        body: As it came.
+        now: Epoch seconds, for a Retry-After that is a date.
+    """
+    fields = _json_object(body)
+    if status == OK:
+        return _parse_success(fields)
+    error = fields.get("error")
+    if error in GRANT_GONE and fields.get("temporary") is not True and 400 <= status < 500:  # noqa: PLR2004
+        return Rejected(str(error))
+    told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"
+    return Transient(
+        f"the token endpoint answers {status} ({told})", parse_retry_after(headers.get("Retry-After"), now)
+    )
+
+
+def parse_life(value: Any) -> float:
+    """Seconds of life by `expires_in`, which some providers send as a string, as 0 or not at all."""
+    try:
+        life = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return ASSUMED_LIFE
+    if isinstance(value, bool) or not 0 < life < float("inf"):
+        return ASSUMED_LIFE
+    return min(life, LONGEST_LIFE)
+
+
+def _parse_success(fields: dict[str, Any]) -> Outcome:
+    access_token = fields.get("access_token")
+    if not _is_token(access_token):
+        return Transient("the token endpoint answers 200 without a usable access_token")
+    token_type = fields.get("token_type", "Bearer")
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+        return Transient("the token endpoint gives a token that is not a bearer token")
+    refresh_token = fields.get("refresh_token")
+    return Refreshed(
+        access_token=access_token,
+        refresh_token=refresh_token if isinstance(refresh_token, str) else "",
+        life=parse_life(fields.get("expires_in")),
+        scope=scope if isinstance(scope := fields.get("scope"), str) else "",
+        id_token=id_token if isinstance(id_token := fields.get("id_token"), str) else "",
+    )
+
+
+def _is_token(value: Any) -> TypeGuard[str]:
+    """Whether it can stand in a header field: visible ASCII (RFC 6749 appendix A.12; no space can survive there)."""
+    return isinstance(value, str) and bool(value) and all("!" <= character <= "~" for character in value)
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

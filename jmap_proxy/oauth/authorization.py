@@ -1,0 +1,115 @@
+"""The authorization request and the answer that comes back by redirect (RFC 6749 §4.1, RFC 7636, RFC 9207). Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from jmap_proxy.errors import SignInError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jmap_proxy.oauth.client import OAuthClient
+    from jmap_proxy.oauth.metadata import ProviderMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The random values of one sign-in; each binds a part of the answer to it."""
+
+    state: str = field(repr=False)
+    nonce: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+
+
+def code_challenge(code_verifier: str) -> str:
+    """The S256 challenge of a verifier (RFC 7636 §4.2)."""
+    digest = hashlib.sha256(code_verifier.encode("ascii")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def authorization_url(
+    metadata: ProviderMetadata,
+    client: OAuthClient,
+    attempt: Attempt,
+    *,
+    redirect_uri: str,
+    login_hint: str = "",
+) -> str:
+    """The URL that the user's browser opens.
+
+    Raises:
+        SignInError: the provider has no authorization endpoint or says that it does not do PKCE with S256.
+    """
+    methods = metadata.code_challenge_methods_supported
+    if not metadata.authorization_endpoint or (methods and "S256" not in methods):
+        raise SignInError(f"{client.issuer} offers no sign-in by authorization code with PKCE (S256)")
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": redirect_uri,
+        "state": attempt.state,
+        "code_challenge": code_challenge(attempt.code_verifier),
+        "code_challenge_method": "S256",
+    }
+    if client.scopes:
+        query["scope"] = " ".join(client.scopes)
+    if "openid" in client.scopes:
+        query["nonce"] = attempt.nonce
+    if "offline_access" in client.scopes:
+        query["prompt"] = "consent"  # OIDC Core §11: without it offline_access must be ignored
+    if client.resource:
+        query["resource"] = client.resource
+    if login_hint:
+        query["login_hint"] = login_hint
+    separator = "&" if "?" in metadata.authorization_endpoint else "?"
+    return f"{metadata.authorization_endpoint}{separator}{urlencode(query)}"
+
+
+def is_for(parameters: Mapping[str, Sequence[str]], attempt: Attempt) -> bool:
+    """Whether a redirect belongs to this attempt: exactly one `state`, and the right one.
+
+    What does not belong is passed over and the sign-in goes on: any page can send the browser to the loopback port.
+    """
+    states = parameters.get("state", [])
+    return len(states) == 1 and hmac.compare_digest(states[0].encode(), attempt.state.encode())
+
+
+def read_callback(parameters: Mapping[str, Sequence[str]], metadata: ProviderMetadata) -> str:
+    """The authorization code of a redirect whose `state` is right.
+
+    Raises:
+        SignInError: the user or the provider refused, `iss` is another's or missing although promised (RFC 9207
+            §2.4), or a parameter is doubled or missing (RFC 6749 §3.1).
+    """
+    if any(len(values) != 1 for values in parameters.values()):
+        raise SignInError("the provider's redirect repeats a parameter")
+    values = {name: values[0] for name, values in parameters.items()}
+    issuer = values.get("iss")
+    if issuer is None and metadata.authorization_response_iss_parameter_supported:
+        raise SignInError("the redirect does not say which provider it comes from (iss), although it promised to")
+    if issuer is not None and issuer != metadata.issuer:
+        raise SignInError("the redirect comes from another identity provider than the one that was asked")
+    if "error" in values:
+        raise _refusal(values["error"])
+    if not values.get("code"):
+        raise SignInError("the provider's redirect holds no code")
+    return values["code"]
+
+
+def _refusal(error: str) -> SignInError:
+    reasons = {
+        "access_denied": ("the sign-in was refused", "sign in again and agree to what is asked"),
+        "invalid_scope": ("the provider refuses the scopes", "change the account's scopes"),
+        "invalid_target": ("the provider refuses the resource", "change or empty the account's resource"),
+        "unauthorized_client": ("the provider does not know this use of the client", "check the client_id"),
+        "server_error": ("the provider had an error of its own", "try again"),
+        "temporarily_unavailable": ("the provider is not available now", "try again later"),
+    }
+    reason, hint = reasons.get(error, ("the provider refuses the sign-in with an error that is not standard", ""))
+    return SignInError(f"{reason} ({error})" if error in reasons else reason, hint=hint)

@@ -1,0 +1,69 @@
+"""Discovery with a cache: fetches a provider's metadata and keeps it for an hour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.oauth.http import check_endpoint
+from jmap_proxy.oauth.metadata import ProviderMetadata, metadata_urls, parse_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jmap_proxy.oauth.http import ProviderHttp
+
+MAX_AGE = 3600.0
+"""Seconds that metadata is used without asking again."""
+
+OK = 200
+
+
+class Discovery:
+    """Provider metadata by issuer.
+
+    Args:
+        http: For the requests.
+        clock: Epoch seconds.
+    """
+
+    def __init__(self, http: ProviderHttp, clock: Callable[[], float]) -> None:
+        self._http = http
+        self._clock = clock
+        self._cache: dict[str, tuple[float, ProviderMetadata]] = {}
+
+    async def metadata(self, issuer: str) -> ProviderMetadata:
+        """The issuer's metadata; what is cached also serves, past its age, while the provider cannot be asked.
+
+        Raises:
+            ProviderError: nothing usable was found.
+        """
+        cached = self._cache.get(issuer)
+        if cached is not None and self._clock() - cached[0] < MAX_AGE:
+            return cached[1]
+        try:
+            metadata = await self._fetch(issuer)
+        except ProviderError:
+            if cached is not None:
+                return cached[1]
+            raise
+        self._cache[issuer] = (self._clock(), metadata)
+        return metadata
+
+    async def _fetch(self, issuer: str) -> ProviderMetadata:
+        seen: list[str] = []
+        for url in metadata_urls(issuer):
+            answer = await self._http.get(url)
+            if answer.status != OK:
+                seen.append(f"{url} answers {answer.status}")
+                continue
+            metadata = parse_metadata(answer.body, issuer)
+            for endpoint in (metadata.token_endpoint, metadata.authorization_endpoint, metadata.jwks_uri):
+                if endpoint:
+                    check_endpoint(endpoint)
+            return metadata
+        raise ProviderError(
+            f"no metadata for issuer {issuer}: {'; '.join(seen)}",
+            hint="check the account's issuer",
+            retry_after=1,
+        )

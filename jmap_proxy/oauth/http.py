@@ -1,0 +1,103 @@
+"""HTTP towards identity providers: no redirects, small answers, short waits, foreign exceptions translated here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+import aiohttp
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.origins import split_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ANSWER_LIMIT = 1 << 20
+"""Bytes of an answer that are read at most; real metadata and key sets stay under 100 kB."""
+
+TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came: status, header fields (case-insensitive) and body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class ProviderHttp:
+    """Requests to an identity provider through an aiohttp session that its maker owns."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def get(self, url: str) -> Answer:
+        """GET a JSON document. Raises ProviderError, as `post_form`."""
+        return await self._send("GET", url, None, {})
+
+    async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+        """POST a form (RFC 6749 appendix B).
+
+        Raises:
+            ProviderError: an unsafe URL, no connection, a TLS error, no or too long an answer.
+        """
+        fields = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        return await self._send("POST", url, urlencode(form).encode(), fields)
+
+    async def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        check_endpoint(url)
+        try:
+            async with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={"Accept": "application/json", **headers},
+                allow_redirects=False,
+                timeout=TIMEOUT,
+            ) as response:
+                return Answer(response.status, response.headers, await _read(response.content))
+        except aiohttp.ClientSSLError as error:
+            raise ProviderError(
+                f"{_place(url)}: TLS: {type(error).__name__}",
+                hint="for a private CA set the account's ca_file",
+            ) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ProviderError(
+                f"{_place(url)}: {type(error).__name__}",
+                hint="check the issuer and the network",
+                retry_after=1,
+            ) from None
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > ANSWER_LIMIT:
+            raise ProviderError(f"the provider answers with more than {ANSWER_LIMIT} bytes")
+    return bytes(body)
+
+
+def check_endpoint(url: str) -> None:
+    """See that secrets may be sent to this URL.
+
+    Raises:
+        ProviderError: not https, and not plain http to loopback either.
+    """
+    try:
+        origin = split_url(url)[0]
+    except ValueError as error:
+        raise ProviderError(f"{url!r}: {error}", hint="give an https URL") from None
+    if not origin.is_safe_for_secrets:
+        raise ProviderError(
+            f"{origin} is plain http and not on this machine; no secret is sent there", hint="use https"
+        )
+
+
+def _place(url: str) -> str:
+    """The URL without its query, which can hold secrets."""
+    return url.partition("?")[0]

@@ -1,0 +1,72 @@
+"""The ID token's checks (OpenID Connect Core §3.1.3.7): signature, iss, aud, azp, exp, nonce. Pure, on joserfc."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from jmap_proxy.errors import SignInError
+
+SIGNATURES = [
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+    "EdDSA",
+]
+"""Asymmetric ones only: `none` proves nothing, and an HMAC with a public client's secret neither."""
+
+LEEWAY = 120
+"""Seconds that the local clock may be off."""
+
+
+def check_id_token(
+    id_token: str, jwks: dict[str, Any], *, issuer: str, client_id: str, nonce: str, now: float
+) -> dict[str, Any]:
+    """The claims of an ID token that holds for this sign-in.
+
+    Args:
+        id_token: Compact JWS.
+        jwks: The provider's key set (RFC 7517 §5).
+        issuer: Expected `iss`, exactly.
+        client_id: Must be in `aud`, and be `azp` if there is one.
+        nonce: Expected `nonce`.
+        now: Epoch seconds.
+
+    Raises:
+        SignInError: any of the checks fails.
+    """
+    try:
+        token = jwt.decode(id_token, KeySet.import_key_set(jwks), algorithms=SIGNATURES)  # type: ignore[arg-type]
+        jwt.JWTClaimsRegistry(
+            now=int(now),
+            leeway=LEEWAY,
+            iss={"essential": True, "value": issuer},
+            aud={"essential": True, "value": client_id},
+            exp={"essential": True},
+            sub={"essential": True},
+            nonce={"essential": True, "value": nonce},
+        ).validate(token.claims)
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise SignInError(
+            f"the provider's ID token does not hold: {_reason(error)}",
+            hint="check the account's issuer and client_id, and this machine's clock",
+        ) from None
+    audience, authorized = token.claims["aud"], token.claims.get("azp")
+    if authorized not in (None, client_id) or (isinstance(audience, list) and len(audience) > 1 and not authorized):
+        raise SignInError("the provider's ID token was made for another client (azp)")
+    return dict(token.claims)
+
+
+def _reason(error: Exception) -> str:
+    claim = getattr(error, "claim", None)
+    return f"{type(error).__name__} ({claim})" if isinstance(claim, str) else type(error).__name__

@@ -1,0 +1,83 @@
+"""The loopback redirect (RFC 8252 §7.3): a small HTTP listener that waits for the browser to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    Parameters = Mapping[str, list[str]]
+
+CALLBACK = "/callback"
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>jmap-proxy</title>
+<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
+<style>body{{font:1.1rem/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style>
+<h1>{title}</h1><p>{text}</p></html>"""
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class LoopbackRedirect:
+    """Listens on 127.0.0.1, on a port that the kernel chooses, while the context is open.
+
+    Args:
+        belongs: Whether the query parameters of a visit belong to this sign-in; others are answered and forgotten.
+        judge: Turns the parameters into the code; its exception is what `wait` raises and the page tells.
+    """
+
+    def __init__(self, belongs: Callable[[Parameters], bool], judge: Callable[[Parameters], str]) -> None:
+        self._belongs = belongs
+        self._judge = judge
+        self._result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._runner = web.ServerRunner(
+            web.Server(self._visit, access_log=None), shutdown_timeout=1.0, handle_signals=False
+        )
+        self.redirect_uri = ""
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        port = self._runner.addresses[0][1]
+        self.redirect_uri = f"http://127.0.0.1:{port}{CALLBACK}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._result.done() and not self._result.cancelled():
+            self._result.exception()  # seen, also where nobody waited for it
+        await self._runner.cleanup()
+
+    async def wait(self) -> str:
+        """The authorization code. Raises what `judge` raised."""
+        return await self._result
+
+    async def _visit(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != CALLBACK or request.method != "GET":
+            return _page(404, "Nothing here", "This port only waits for a sign-in to come back.")
+        parameters = {name: request.query.getall(name) for name in request.query}
+        if self._result.done() or not self._belongs(parameters):
+            return _page(400, "Not this sign-in", "This answer does not belong to the sign-in under way.")
+        try:
+            self._result.set_result(self._judge(parameters))
+        except Exception as error:  # noqa: BLE001 - handed to the waiter, whatever it is
+            self._result.set_exception(error)
+            return _page(400, "The sign-in did not succeed", str(error))
+        return _page(200, "Back from the sign-in", "The rest is told in the terminal. You can close this tab.")
+
+
+def _page(status: int, title: str, text: str) -> web.Response:
+    body = _PAGE.format(title=html.escape(title), text=html.escape(text))
+    return web.Response(status=status, text=body, content_type="text/html", headers={**_HEADERS, "Connection": "close"})

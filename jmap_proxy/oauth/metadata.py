@@ -1,0 +1,59 @@
+"""The provider's metadata document (RFC 8414 §2, OIDC Discovery §3): where it is and what it must hold. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.origins import split_url
+
+
+class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """The members that are used here, by their names in the standards; unknown ones are passed over."""
+
+    issuer: str
+    authorization_endpoint: str = ""
+    token_endpoint: str
+    jwks_uri: str = ""
+    revocation_endpoint: str = ""
+    scopes_supported: tuple[str, ...] = ()
+    code_challenge_methods_supported: tuple[str, ...] = ()
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    authorization_response_iss_parameter_supported: bool = False
+
+
+def metadata_urls(issuer: str) -> tuple[str, ...]:
+    """Where the metadata of `issuer` can be: RFC 8414 §3.1 (path inserted) first, then OIDC (path appended).
+
+    Raises:
+        ProviderError: the issuer is no URL, or has a query or fragment (RFC 8414 §2).
+    """
+    try:
+        origin, rest = split_url(issuer)
+    except ValueError as error:
+        raise ProviderError(f"issuer {issuer!r}: {error}", hint="set the account's issuer") from None
+    if "?" in rest or "#" in rest:
+        raise ProviderError(f"issuer {issuer!r} has a query or a fragment", hint="set the account's issuer")
+    path = rest.rstrip("/")
+    return (
+        f"{origin}/.well-known/oauth-authorization-server{path}",
+        f"{origin}{path}/.well-known/openid-configuration",
+    )
+
+
+def parse_metadata(body: bytes, issuer: str) -> ProviderMetadata:
+    """Read the document and see that it is this issuer's.
+
+    Raises:
+        ProviderError: not the expected JSON, or its `issuer` is not exactly `issuer` (RFC 8414 §3.3).
+    """
+    try:
+        metadata = msgspec.json.decode(body, type=ProviderMetadata)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProviderError(f"the metadata of {issuer} is not as RFC 8414 asks: {error}") from None
+    if metadata.issuer != issuer:
+        raise ProviderError(
+            f"the metadata found for issuer {issuer!r} is that of issuer {metadata.issuer!r}",
+            hint="set the account's issuer to exactly what the provider calls itself (mind a slash at the end)",
+        )
+    return metadata

@@ -1,0 +1,92 @@
+"""Requests to the token endpoint (RFC 6749 §4.1.3 and §6) and the revocation endpoint (RFC 7009)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.oauth.answer import parse_token_answer
+from jmap_proxy.tokens.outcome import Outcome, Rejected, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jmap_proxy.oauth.client import OAuthClient
+    from jmap_proxy.oauth.discovery import Discovery
+    from jmap_proxy.oauth.http import ProviderHttp
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+OK = 200
+
+
+class TokenEndpoint:
+    """One client at one provider.
+
+    Args:
+        client: Who asks.
+        http: For the requests.
+        discovery: Knows the endpoints.
+        clock: Epoch seconds.
+    """
+
+    def __init__(
+        self, client: OAuthClient, http: ProviderHttp, discovery: Discovery, clock: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._http = http
+        self._discovery = discovery
+        self._clock = clock
+
+    async def refresh(self, tokens: TokenSet) -> Outcome:
+        """Ask for new tokens with the refresh token. Never raises ProviderError: that is `Transient`.
+
+        A refresh token goes to the issuer that gave it and to no other: if the configuration names another one
+        now, that is `Rejected`.
+        """
+        if tokens.issuer != self._client.issuer or tokens.client_id != self._client.client_id:
+            return Rejected("the configuration names another issuer or client_id since the sign-in")
+        form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
+        if self._client.resource:
+            form["resource"] = self._client.resource
+        return await self._post(form)
+
+    async def exchange_code(self, code: str, *, redirect_uri: str, code_verifier: str) -> Outcome:
+        """Exchange an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5)."""
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": code_verifier,
+        }
+        if self._client.resource:
+            form["resource"] = self._client.resource
+        return await self._post(form)
+
+    async def revoke(self, tokens: TokenSet) -> bool:
+        """Revoke the grant by its refresh token, or else the access token (RFC 7009 §2.1).
+
+        Returns:
+            Whether the provider confirmed it; False also where it offers no revocation.
+
+        Raises:
+            ProviderError: the provider cannot be reached.
+        """
+        if tokens.issuer != self._client.issuer:
+            return False
+        metadata = await self._discovery.metadata(self._client.issuer)
+        if not metadata.revocation_endpoint:
+            return False
+        kind = "refresh_token" if tokens.refresh_token else "access_token"
+        token = tokens.refresh_token or tokens.access_token
+        form, headers = self._client.authenticate(metadata, {"token": token, "token_type_hint": kind})
+        answer = await self._http.post_form(metadata.revocation_endpoint, form, headers)
+        return answer.status == OK
+
+    async def _post(self, form: dict[str, str]) -> Outcome:
+        try:
+            metadata = await self._discovery.metadata(self._client.issuer)
+            form, headers = self._client.authenticate(metadata, form)
+            answer = await self._http.post_form(metadata.token_endpoint, form, headers)
+        except ProviderError as error:
+            return Transient(str(error), error.retry_after)
+        return parse_token_answer(answer.status, answer.headers, answer.body, now=self._clock())

@@ -1,0 +1,184 @@
+"""One request's way: who may come in → which upstream → exchange → relay. Every error becomes problem+json here."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from jmap_proxy.errors import JmapProxyError, KeyRefused, MethodRefused
+from jmap_proxy.proxy.access import LOOPBACK_NAMES, check_host, check_not_web_page, presented_key
+from jmap_proxy.proxy.body import SpooledBody, read_body
+from jmap_proxy.proxy.endpoint import Kind
+from jmap_proxy.proxy.exchange import ANSWERED, STREAM, Call
+from jmap_proxy.proxy.headers import SAFE_FOR_BROWSERS, to_upstream
+from jmap_proxy.proxy.relay import relay
+from jmap_proxy.proxy.sessions import ACCEPT
+from jmap_proxy.proxy.target import check_path, is_session_path, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jmap_proxy.origins import Origin
+    from jmap_proxy.proxy.body import Body
+    from jmap_proxy.proxy.exchange import Exchange
+    from jmap_proxy.proxy.session import Session
+    from jmap_proxy.proxy.sessions import Sessions
+    from jmap_proxy.proxy.target import Target
+
+SESSION_METHODS = frozenset({"GET", "HEAD"})
+UNCACHED = "no-cache, no-store, must-revalidate"
+
+log = structlog.get_logger("jmap_proxy.proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What forwards the requests of one account."""
+
+    exchange: Exchange
+    sessions: Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Who may come in.
+
+    Attributes:
+        account_of: The account that a local key opens, None for a wrong key.
+        open_account: The account for requests without a good key, "" for none.
+        names: Host names under which the proxy is known, besides the loopback ones.
+    """
+
+    account_of: Callable[[str], str | None]
+    open_account: str = ""
+    names: frozenset[str] = frozenset()
+
+    def enter(self, request: web.BaseRequest) -> tuple[Origin, str]:
+        """The proxy's origin as the client sees it, and the account. Raises Refused."""
+        _, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("", 0)
+        local = check_host(request.headers.getall("Host", []), request.scheme, port, LOOPBACK_NAMES | self.names)
+        check_not_web_page(request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"))
+        key = presented_key(request.headers.getall("Authorization", []))
+        account = (self.account_of(key) if key else None) or self.open_account
+        if not account:
+            raise KeyRefused(
+                "the local key is wrong" if key else "no local key was sent",
+                hint="give the local key as password or bearer token; jmap-proxy key NAME makes a new one",
+            )
+        return local, account
+
+
+class Handler:
+    """Answers the clients' requests.
+
+    Args:
+        planes: By account.
+        door: Who may come in.
+        upload_replay: Bytes of an upload that are kept for a second try.
+    """
+
+    def __init__(self, planes: Mapping[str, Plane], door: Door, *, upload_replay: int) -> None:
+        self._planes = planes
+        self._door = door
+        self._upload_replay = upload_replay
+        self._streams: set[asyncio.Task[object]] = set()
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; errors come as RFC 9457 problem details."""
+        try:
+            return await self._answer(request)
+        except JmapProxyError as error:
+            log.info("refused", path=request.raw_path.partition("?")[0], code=error.code, detail=error.detail)
+            return problem_response(error)
+        except Exception as error:  # the client gets an answer, the log the reason
+            log.exception("unforeseen error", path=request.raw_path.partition("?")[0])
+            return problem_response(JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log"))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        local, account = self._door.enter(request)
+        check_path(request.raw_path)
+        plane = self._planes.get(account)
+        if plane is None:
+            raise KeyRefused(f"the key is for account {account!r}, which the configuration does not have any more")
+        if is_session_path(request.raw_path):
+            return await self._answer_session(request, plane, local)
+        session = await plane.sessions.known()
+        target = resolve(request.method, request.raw_path, session)
+        body = await self._body(request, target, session)
+        call = Call(
+            request.method,
+            target.url,
+            _fields(request, target),
+            body,
+            STREAM if target.kind is Kind.EVENTS else ANSWERED,
+        )
+        try:
+            with self._listed(target.kind):
+                async with plane.exchange.send(call) as upstream:
+                    return await relay(request, upstream, target, session, local)
+        finally:
+            if body is not None:
+                await body.close()
+
+    def end_streams(self) -> None:
+        """End the event streams, which would not end by themselves; their clients connect again."""
+        for task in self._streams:
+            task.cancel()
+
+    @contextmanager
+    def _listed(self, kind: Kind) -> Iterator[None]:
+        task = asyncio.current_task()
+        if kind is not Kind.EVENTS or task is None:
+            yield
+            return
+        self._streams.add(task)
+        try:
+            yield
+        finally:
+            self._streams.discard(task)
+
+    async def _answer_session(self, request: web.BaseRequest, plane: Plane, local: Origin) -> web.StreamResponse:
+        if request.method not in SESSION_METHODS:
+            raise MethodRefused(request.method, SESSION_METHODS)
+        session = await plane.sessions.fetch(request.headers.get("Accept", ACCEPT))
+        headers = {"Cache-Control": UNCACHED, "Vary": "Authorization, Host", **dict(SAFE_FOR_BROWSERS)}
+        return web.Response(body=session.shown_at(local), content_type="application/json", headers=headers)
+
+    async def _body(self, request: web.BaseRequest, target: Target, session: Session) -> Body | None:
+        if not request.body_exists:
+            return None
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        source = aiter(request.content.iter_any())
+        if target.kind is Kind.UPLOAD:
+            return SpooledBody(source, request.content_length, self._upload_replay)
+        return await read_body(source, request.content_length, session.max_size_request)
+
+
+def problem_response(error: JmapProxyError) -> web.Response:
+    """The error as RFC 9457 problem details, with the header fields that belong to it."""
+    return web.Response(
+        status=error.status,
+        body=msgspec.json.encode(error.problem()),
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS), **error.headers()},
+    )
+
+
+def _fields(request: web.BaseRequest, target: Target) -> list[tuple[str, str]]:
+    """The header fields for upstream. An event stream is asked for uncompressed (measured: Cyrus mislabels it)."""
+    fields = to_upstream(request.headers.items())
+    if target.kind is not Kind.EVENTS:
+        return fields
+    return [
+        *((name, value) for name, value in fields if name.lower() != "accept-encoding"),
+        ("Accept-Encoding", "identity"),
+    ]

@@ -1,0 +1,104 @@
+"""Fetching an account's Session, and knowing the latest one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import structlog
+
+from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
+from jmap_proxy.proxy.exchange import Call
+from jmap_proxy.proxy.session import Policy, Session, locate, read_session
+
+if TYPE_CHECKING:
+    from jmap_proxy.proxy.exchange import Exchange
+
+SIZE_LIMIT = 8 << 20
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+MOST_REDIRECTS = 5
+ACCEPT = "application/json"
+OK = 200
+BUSY = frozenset({429, 502, 503, 504})
+
+log = structlog.get_logger("jmap_proxy.proxy")
+
+
+class Sessions:
+    """One account's Session.
+
+    Args:
+        account: For the log.
+        exchange: Sends the requests.
+        url: Where the Session is asked for.
+        policy: What the account allows.
+    """
+
+    def __init__(self, account: str, exchange: Exchange, url: str, policy: Policy) -> None:
+        self._account = account
+        self._exchange = exchange
+        self._url = url
+        self._policy = policy
+        self._latest: Session | None = None
+        self._lock = asyncio.Lock()
+
+    async def known(self) -> Session:
+        """The latest Session; fetched only if there is none yet (a client may have kept URLs over a restart)."""
+        async with self._lock:
+            return self._latest or await self.fetch()
+
+    async def fetch(self, accept: str = ACCEPT) -> Session:
+        """The Session as it is now, asked for with the client's Accept (James: jmapVersion).
+
+        Redirects are followed, a few, to origins that may get the token.
+
+        Raises:
+            UpstreamError, TokenError: it cannot be had.
+        """
+        url = self._url
+        for _ in range(MOST_REDIRECTS + 1):
+            call = Call("GET", url, [("Accept", accept), ("Accept-Encoding", "identity")])
+            async with self._exchange.send(call) as response:
+                if response.status in REDIRECTS:
+                    url = _redirected(url, response.headers.get("Location", ""))
+                    continue
+                body = await _read(response)
+            session = read_session(body, url, self._policy)
+            self._take(session)
+            return session
+        raise UpstreamMalformed("the server redirects the Session without end", hint="check the account's server")
+
+    def _take(self, session: Session) -> None:
+        if session.dropped and (self._latest is None or self._latest.dropped != session.dropped):
+            for reason in session.dropped:
+                log.warning("capability left out of the Session", account=self._account, reason=reason)
+        self._latest = session
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        origin, rest = locate(location, url)
+    except ValueError as error:
+        raise UpstreamMalformed(f"the server redirects the Session badly: Location: {error}") from None
+    return f"{origin}{rest}"
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    if response.status != OK:
+        raise UpstreamUnreachable(
+            f"the server answers {response.status} to the request for its Session",
+            hint="check the account's server",
+            retry_after=5 if response.status in BUSY else None,
+        )
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UpstreamMalformed("the server compresses the Session although it was asked not to")
+    body = bytearray()
+    try:
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > SIZE_LIMIT:
+                raise UpstreamMalformed(f"the server's Session is larger than {SIZE_LIMIT} bytes")
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise UpstreamUnreachable(f"the Session broke off: {type(error).__name__}") from None
+    return bytes(body)

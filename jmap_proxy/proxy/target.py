@@ -1,0 +1,97 @@
+"""Which upstream URL a request means. Pure: the raw request target and the Session in, a URL out.
+
+A host name never comes from the request: the first path segment picks one of the origins that the Session names and
+the account allows, and the rest must be a path of one of that origin's endpoints.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from jmap_proxy.errors import BadPath, MethodRefused, NotAnEndpoint
+from jmap_proxy.proxy.session import local_prefix, locate
+
+if TYPE_CHECKING:
+    from jmap_proxy.origins import Origin
+    from jmap_proxy.proxy.endpoint import Kind
+    from jmap_proxy.proxy.session import Session
+
+WELL_KNOWN = frozenset({"/.well-known/jmap", "/.well-known/jmap/"})
+"""The Session's local paths; some clients ask with a slash at the end (measured: Cypht)."""
+
+_SEPARATOR = re.compile(rb"[/\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes; `url` is to be sent as it is, without any further quoting."""
+
+    kind: Kind
+    origin: Origin
+    url: str
+
+
+def is_session_path(raw_path: str) -> bool:
+    """Whether the request is for the Session; a query does not matter."""
+    return raw_path.partition("?")[0] in WELL_KNOWN
+
+
+def check_path(raw_path: str) -> None:
+    """See that the request target means the same to everybody.
+
+    Raises:
+        BadPath: absolute form, characters that no URL has, or dot segments in any spelling; servers resolve those
+            after the proxy has decided.
+    """
+    if not raw_path.startswith("/"):
+        raise BadPath("the request target is not a path", hint="point the client at the Session URL itself")
+    if not all("!" <= character <= "~" for character in raw_path) or "\\" in raw_path or "#" in raw_path:
+        raise BadPath("the request target holds a character that no URL has", hint="percent-encode it")
+    path = unquote_to_bytes(raw_path.partition("?")[0])
+    if any(segment.partition(b";")[0] in (b".", b"..") for segment in _SEPARATOR.split(path)) or b"\0" in path:
+        raise BadPath("the request target has dot segments")
+
+
+def resolve(method: str, raw_path: str, session: Session) -> Target:
+    """The upstream URL of a request whose path has been checked.
+
+    Raises:
+        NotAnEndpoint: the path is under no endpoint.
+        MethodRefused: it is, but not for this method.
+    """
+    prefix, slash, rest = raw_path.removeprefix("/").partition("/")
+    path = slash + rest.partition("?")[0]
+    found = [
+        endpoint
+        for endpoint in session.endpoints
+        if local_prefix(endpoint.origin) == prefix and endpoint.pattern.fullmatch(path)
+    ]
+    if not found:
+        raise NotAnEndpoint(
+            "the path is under no endpoint of the server's Session", hint="use the URLs of /.well-known/jmap"
+        )
+    for endpoint in found:
+        if method in endpoint.methods:
+            return Target(endpoint.kind, endpoint.origin, f"{endpoint.origin}{slash}{rest}")
+    raise MethodRefused(method, frozenset().union(*(endpoint.methods for endpoint in found)))
+
+
+def local_location(location: str, target: Target, session: Session) -> str | None:
+    """Where a client may follow an upstream redirect to: a local path, or None if it leads out of the endpoints.
+
+    Args:
+        location: Value of Location (RFC 9110 §10.2.2).
+        target: Of the request that was redirected; relative locations are resolved against it.
+        session: Names the endpoints.
+    """
+    try:
+        origin, rest = locate(location, target.url)
+        local = f"/{local_prefix(origin)}{rest}"
+        check_path(local)
+        resolve("GET", local, session)
+    except (ValueError, BadPath, NotAnEndpoint, MethodRefused):
+        return None
+    return local

@@ -1,0 +1,120 @@
+"""What `jmap-proxy status` tells: the store's view and, where a proxy is running, the proxy's. Pure, no secret."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from jmap_proxy.tokens.report import State
+from jmap_proxy.tokens.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+
+class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One account; times are epoch seconds.
+
+    Attributes:
+        told_by: "proxy" if a running proxy told the state, else "store".
+        local_key: Whether clients have a key to come in with.
+    """
+
+    server: str
+    issuer: str
+    state: State
+    told_by: str
+    local_key: bool
+    generation: int = 0
+    scope: str = ""
+    renewable: bool = False
+    obtained_at: float | None = None
+    expires_at: float | None = None
+    next_refresh_at: float | None = None
+    last_error: str = ""
+    last_error_at: float | None = None
+
+
+def account_status(
+    *,
+    server: str,
+    issuer: str,
+    local_key: bool,
+    stored: TokenSet | None,
+    store_error: str,
+    live: Mapping[str, Any] | None,
+    now: float,
+) -> AccountStatus:
+    """How an account is doing.
+
+    Args:
+        server: Of the configuration.
+        issuer: Of the configuration.
+        local_key: Whether there is a local key.
+        stored: The stored tokens.
+        store_error: Why they cannot be read, "" if they can.
+        live: What /readyz of a running proxy tells of the account.
+        now: Epoch seconds.
+    """
+    status = AccountStatus(
+        server=server,
+        issuer=issuer,
+        local_key=local_key,
+        told_by="store",
+        state=State.STORE_ERROR if store_error else _stored_state(stored, now),
+        last_error=store_error,
+    )
+    if stored is not None:
+        status = msgspec.structs.replace(
+            status,
+            generation=stored.generation,
+            scope=stored.scope,
+            renewable=bool(stored.refresh_token),
+            obtained_at=stored.obtained_at,
+            expires_at=stored.expires_at,
+            next_refresh_at=Window.of(stored).soft_at if stored.refresh_token else None,
+        )
+    if live is None:
+        return status
+    return msgspec.structs.replace(
+        status,
+        told_by="proxy",
+        state=State(live["state"]),
+        **{
+            name: live.get(name)
+            for name in (
+                "generation",
+                "obtained_at",
+                "expires_at",
+                "next_refresh_at",
+                "last_error",
+                "last_error_at",
+            )
+        },
+    )
+
+
+def in_words(moment: float | None, now: float) -> str:
+    """A time as a person reads it: "in 42 s", "3 min ago", or the date when it is far."""
+    if moment is None:
+        return "-"
+    distance = abs(moment - now)
+    if distance < 120:  # noqa: PLR2004
+        amount = f"{distance:.0f} s"
+    elif distance < 7200:  # noqa: PLR2004
+        amount = f"{distance / 60:.0f} min"
+    elif distance < 172800:  # noqa: PLR2004
+        amount = f"{distance / 3600:.0f} h"
+    else:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
+    return f"in {amount}" if moment > now else f"{amount} ago"
+
+
+def _stored_state(stored: TokenSet | None, now: float) -> State:
+    if stored is None or (not stored.refresh_token and now >= stored.expires_at):
+        return State.NEEDS_LOGIN
+    return State.OK

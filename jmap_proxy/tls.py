@@ -1,0 +1,46 @@
+"""TLS contexts: verified towards servers, with the user's certificate towards clients."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from jmap_proxy.errors import ConfigError
+
+
+def client_context(ca_file: str = "") -> ssl.SSLContext:
+    """Verifies certificates and host names; `ca_file` (PEM) is trusted besides the system's authorities.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    context = ssl.create_default_context()
+    if ca_file:
+        try:
+            context.load_verify_locations(Path(ca_file).expanduser())
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"ca_file: {ca_file}: {error.strerror or error}", hint="name a PEM file") from None
+    return context
+
+
+def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
+    """Shows the certificate (PEM chain) with its key (PEM), TLS 1.2 or newer.
+
+    Raises:
+        ConfigError: a file cannot be read, or the two do not belong together.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(Path(cert_file).expanduser(), Path(key_file).expanduser(), password=_no_password)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigError(
+            f"listen.cert_file and listen.key_file: {cert_file}, {key_file}: {reason}",
+            hint="name a PEM certificate chain and its key, without a passphrase",
+        ) from None
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a passphrase")  # else OpenSSL would ask on the terminal

@@ -1,0 +1,41 @@
+"""What `ensure_valid_token` does at a given moment. Pure: a function of the token's freshness and what failed."""
+
+from __future__ import annotations
+
+import enum
+
+from jmap_proxy.tokens.window import Freshness
+
+
+class Step(enum.Enum):
+    """The next step for a request that needs a token."""
+
+    USE = enum.auto()
+    """Send the current token."""
+
+    USE_AND_REFRESH = enum.auto()
+    """Send the current token; see to it that a refresh runs in the background."""
+
+    WAIT = enum.auto()
+    """Wait for the shared refresh."""
+
+    FAIL = enum.auto()
+    """There is nothing to send and it is too early to ask the provider again."""
+
+
+def decide(freshness: Freshness, *, renewable: bool, backing_off: bool) -> Step:
+    """The next step.
+
+    Args:
+        freshness: Of the current token; EXPIRED where there is none.
+        renewable: False once the provider has definitely refused the refresh token.
+        backing_off: The last refresh failed for a passing reason and its waiting time is not over.
+    """
+    if freshness is Freshness.FRESH:
+        return Step.USE
+    if freshness is Freshness.EXPIRED:
+        # Not renewable: the shared task still looks whether another process has signed in meanwhile.
+        return Step.FAIL if backing_off and renewable else Step.WAIT
+    if backing_off or not renewable:
+        return Step.USE
+    return Step.USE_AND_REFRESH if freshness is Freshness.AGEING else Step.WAIT

@@ -1,0 +1,48 @@
+"""What a request to the token endpoint came to, as types: refreshed, rejected, transient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The provider gave tokens (RFC 6749 §5.1). The secrets are not part of the repr.
+
+    Attributes:
+        access_token: The new access token.
+        refresh_token: The new refresh token, "" if the provider did not send one (RFC 6749 §6: keep the old).
+        life: Seconds that the access token is good for.
+        scope: The granted scope, "" if the answer does not say.
+        id_token: The ID token (OIDC Core §3.1.3.3), "" if none came.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    life: float
+    scope: str = ""
+    id_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A definite no: the grant is gone and only a new sign-in helps."""
+
+    error: str
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transient:
+    """No answer that decides anything; the tokens are kept and it is tried again.
+
+    Attributes:
+        reason: What was seen, in words, without secrets.
+        retry_after: Seconds that the provider asks to wait, None if it does not say.
+    """
+
+    reason: str
+    retry_after: float | None = None
+
+
+Outcome = Refreshed | Rejected | Transient

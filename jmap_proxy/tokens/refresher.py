@@ -1,0 +1,338 @@
+"""TokenRefresher: keeps one account's token valid for any number of concurrent requests.
+
+One refresh at a time, as one task that all waiters share and none can cancel (`asyncio.wait` leaves it alone, as
+`asyncio.shield` would): a waiter that goes away hurts nobody. The task writes the new tokens to disk before any
+waiter sees them. With a valid token no lock is taken and nothing is read or written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jmap_proxy.errors import JmapProxyError, SignInNeeded, StoreError, TokenDelayed, UpstreamRefusedToken
+from jmap_proxy.tokens import backoff
+from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
+from jmap_proxy.tokens.report import State, TokenReport
+from jmap_proxy.tokens.window import Freshness, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from jmap_proxy.tokens.store import TokenStore
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+PATIENCE = 4.0
+"""Seconds that a request waits for the identity provider; clients give up after 5 (measured: mujmap, himalaya)."""
+
+COOL_DOWN = 30.0
+"""Seconds without refreshes by 401 after the server has refused a token that was fresh; doubles up to the cap."""
+
+COOL_DOWN_CAP = 300.0
+
+log = structlog.get_logger("jmap_proxy.tokens")
+
+
+class TokenRefresher:
+    """The token's life of one account. Use `create_token_refresher` to make one.
+
+    Args:
+        account: Name of the account, for messages.
+        store: Where the tokens are kept.
+        grant: Asks the token endpoint for new tokens (RFC 6749 §6); never raises.
+        clock: Epoch seconds.
+        jitter: A random number in [0, 1) for back-off.
+        patience: Seconds that a caller waits for the shared refresh at most.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        store: TokenStore,
+        grant: Callable[[TokenSet], Awaitable[Outcome]],
+        *,
+        clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._account = account
+        self._store = store
+        self._grant = grant
+        self._clock = clock
+        self._jitter = jitter
+        self._patience = patience
+        self._tokens: TokenSet | None = None
+        self._window = Window(0.0, 0.0, 0.0)
+        self._task: asyncio.Task[None] | None = None
+        self._refused = ""
+        self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
+        self._lost_refresh_token: str | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._unsaved = False
+        self._last_error = ""
+        self._last_error_at: float | None = None
+        self._cool_down = COOL_DOWN
+        self._cool_down_until = float("-inf")
+
+    async def ensure_valid_token(self) -> str:
+        """An access token that is valid now; refreshes it first where that is due.
+
+        Raises:
+            SignInNeeded: the sign-in is gone.
+            TokenDelayed: the provider does not give a token in time; carries Retry-After.
+        """
+        tokens = self._tokens
+        if tokens is not None and self._clock() < self._window.soft_at:
+            return tokens.access_token
+        return await self._ensure_slowly()
+
+    async def replace_rejected(self, rejected: str) -> str:
+        """A token to use instead of one that the server answered 401 to.
+
+        Refreshes only if the current token is still the rejected one: of many requests that were refused together,
+        the first one refreshes and the others find the new token.
+
+        Raises:
+            SignInNeeded, TokenDelayed: as `ensure_valid_token`.
+            UpstreamRefusedToken: the server refuses fresh tokens too, so another one would not help now.
+        """
+        if self._current_is(rejected):
+            if self._clock() < self._cool_down_until:
+                raise self._refused_error()
+            if self._backing_off():
+                raise self._failure()
+            self._refused = rejected
+            await self._join(self._start())
+            if self._current_is(rejected):
+                raise self._failure()
+        return await self.ensure_valid_token()
+
+    def refused_again(self, token: str) -> UpstreamRefusedToken:
+        """Note that the server refused even the token that replaced a rejected one; the error for the client.
+
+        A 401 that a new token does not mend (a missing permission) must not cause refreshes without end.
+        """
+        now = self._clock()
+        if self._current_is(token) and now >= self._cool_down_until:
+            recent = now < self._cool_down_until + COOL_DOWN_CAP
+            self._cool_down = min(COOL_DOWN_CAP, self._cool_down * 2) if recent else COOL_DOWN
+            self._cool_down_until = now + self._cool_down
+            log.warning("server refuses a fresh token", account=self._account, cool_down=self._cool_down)
+        return self._refused_error()
+
+    def report(self) -> TokenReport:
+        """How the account is doing; holds no secret."""
+        tokens = self._tokens
+        due = max(self._window.soft_at, self._retry_at)
+        return TokenReport(
+            account=self._account,
+            state=self._state(),
+            issuer=tokens.issuer if tokens else "",
+            generation=tokens.generation if tokens else 0,
+            obtained_at=tokens.obtained_at if tokens else None,
+            expires_at=tokens.expires_at if tokens else None,
+            next_refresh_at=due if tokens and tokens.refresh_token and self._lost is None else None,
+            last_error=self._last_error,
+            last_error_at=self._last_error_at,
+        )
+
+    async def start(self) -> None:
+        """Take up what the store holds, without asking the provider; a store that cannot be read is reported."""
+        try:
+            stored = await self._store.load()
+        except StoreError as error:
+            self._note_unreadable(error)
+        else:
+            if stored is not None:
+                self._adopt(stored)
+
+    async def close(self) -> None:
+        """Let a refresh that is under way come to its end, so that no rotated token is lost."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _ensure_slowly(self) -> str:
+        now = self._clock()
+        freshness = self._window.freshness(now) if self._tokens else Freshness.EXPIRED
+        step = decide(freshness, renewable=self._lost is None, backing_off=self._backing_off())
+        if step is Step.FAIL:
+            raise self._failure()
+        if step is Step.USE_AND_REFRESH:
+            self._start()
+        elif step is Step.WAIT:
+            await self._join(self._start())
+        if self._tokens is None or self._clock() >= self._window.expires_at:
+            raise self._failure()
+        return self._tokens.access_token
+
+    async def _join(self, task: asyncio.Task[None]) -> None:
+        """Wait for the shared refresh, `patience` seconds at most; the caller looks at what came of it."""
+        await asyncio.wait([task], timeout=self._patience)
+
+    def _start(self) -> asyncio.Task[None]:
+        if self._task is None:
+            self._task = asyncio.create_task(self._refresh(), name=f"refresh {self._account}")
+            self._task.add_done_callback(self._finished)
+        return self._task
+
+    def _finished(self, _task: asyncio.Task[None]) -> None:
+        self._task = None
+
+    async def _refresh(self) -> None:
+        """The shared task. Never raises; what came of it is in the state."""
+        try:
+            async with self._store.lock():
+                outcome = await self._refresh_locked()
+        except StoreError as error:
+            if self._tokens is None:
+                self._note_unreadable(error)
+                return
+            outcome = Transient(str(error), error.retry_after)
+        except Exception as error:  # a task that died silently would leave the waiters without a reason
+            log.exception("refresh failed in an unforeseen way", account=self._account)
+            outcome = Transient(f"unforeseen: {type(error).__name__}")
+        finally:
+            self._refused = ""
+        if isinstance(outcome, Transient):
+            self._note_transient(outcome)
+
+    async def _refresh_locked(self) -> Outcome | None:
+        """With the lock held: adopt what another process has stored, or ask the provider. None: adopted or lost."""
+        stored = await self._store.load()
+        if stored is None:
+            self._note_lost("not signed in", refresh_token=None)
+            return None
+        if self._is_news(stored):
+            self._adopt(stored)
+            if self._window.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
+                return None
+        tokens = stored if self._tokens is None or stored.supersedes(self._tokens) else self._tokens
+        if not tokens.refresh_token:
+            self._note_lost("the token has expired and the provider gave no refresh token", refresh_token="")
+            return None
+        if self._lost is not None and tokens.refresh_token == self._lost_refresh_token:
+            return None
+        outcome = await self._grant(tokens)
+        if isinstance(outcome, Refreshed):
+            await self._keep(tokens.renewed(outcome, obtained_at=self._clock()))
+        elif isinstance(outcome, Rejected):
+            await self._confirm_rejection(tokens, outcome)
+        return outcome
+
+    def _is_news(self, stored: TokenSet) -> bool:
+        return stored.supersedes(self._tokens) and stored.access_token != self._refused
+
+    async def _keep(self, renewed: TokenSet) -> None:
+        """Store the new tokens, then show them. If the disk does not take them they are served from memory."""
+        try:
+            await self._store.save(renewed)
+        except StoreError as error:
+            self._adopt(renewed)
+            self._unsaved = True
+            self._note_error(str(error))
+            log.error("new tokens are not saved", account=self._account, error=str(error), hint=error.hint)
+            return
+        self._adopt(renewed)
+        log.info("token refreshed", account=self._account, generation=renewed.generation)
+
+    async def _confirm_rejection(self, tried: TokenSet, outcome: Rejected) -> None:
+        """A refusal counts only if the store still holds the refused refresh token."""
+        stored = await self._store.load()
+        if stored is not None and stored.refresh_token != tried.refresh_token and self._is_news(stored):
+            self._adopt(stored)
+            return
+        reason = f"the provider refused the refresh token ({outcome.error})"
+        self._note_lost(reason, refresh_token=tried.refresh_token)
+
+    def _adopt(self, tokens: TokenSet) -> None:
+        self._tokens = tokens
+        self._window = Window.of(tokens)
+        self._lost = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._unsaved = False
+        self._last_error = ""
+        self._last_error_at = None
+
+    def _note_lost(self, reason: str, *, refresh_token: str | None) -> None:
+        if self._lost is None:
+            log.error("sign-in needed", account=self._account, reason=reason)
+        self._lost = SignInNeeded(self._account, reason)
+        self._lost_refresh_token = refresh_token
+        self._note_error(reason)
+
+    def _note_unreadable(self, error: StoreError) -> None:
+        """The store cannot be read and there is nothing in memory: what the file needs, the user must do."""
+        if self._last_error != str(error):
+            log.error("store unreadable", account=self._account, error=str(error), hint=error.hint)
+        self._lost = error
+        self._lost_refresh_token = None
+        self._note_error(str(error))
+
+    def _note_transient(self, outcome: Transient) -> None:
+        self._failures += 1
+        wait = backoff.delay(self._failures, self._jitter(), outcome.retry_after)
+        self._retry_at = self._clock() + wait
+        self._note_error(outcome.reason)
+        log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
+
+    def _note_error(self, reason: str) -> None:
+        self._last_error = reason
+        self._last_error_at = self._clock()
+
+    def _current_is(self, access_token: str) -> bool:
+        return self._tokens is not None and self._tokens.access_token == access_token
+
+    def _backing_off(self) -> bool:
+        return self._clock() < self._retry_at
+
+    def _failure(self) -> JmapProxyError:
+        """Why there is no token."""
+        if self._lost is not None and self._task is None:
+            return self._lost
+        wait = max(1.0, self._retry_at - self._clock())
+        reason = self._last_error or "no answer yet"
+        return TokenDelayed(
+            f"account {self._account!r}: no token from the identity provider: {reason}",
+            hint="it is tried again by itself; jmap-proxy status tells more",
+            retry_after=wait,
+        )
+
+    def _refused_error(self) -> UpstreamRefusedToken:
+        return UpstreamRefusedToken(
+            f"account {self._account!r}: the server answers 401 even to a fresh token",
+            hint="compare the account's scopes, resource and issuer with what the server wants",
+        )
+
+    def _state(self) -> State:
+        if isinstance(self._lost, StoreError):
+            return State.STORE_ERROR
+        if self._lost is not None:
+            return State.NEEDS_LOGIN
+        if self._failures:
+            return State.RETRYING
+        return State.UNSAVED if self._unsaved else State.OK
+
+
+async def create_token_refresher(
+    account: str,
+    store: TokenStore,
+    grant: Callable[[TokenSet], Awaitable[Outcome]],
+    *,
+    clock: Callable[[], float] = time.time,
+    jitter: Callable[[], float] = random.random,
+    patience: float = PATIENCE,
+) -> TokenRefresher:
+    """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
+
+    An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
+    """
+    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience)
+    await refresher.start()
+    return refresher

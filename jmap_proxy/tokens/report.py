@@ -1,0 +1,38 @@
+"""What there is to tell about an account's tokens: for health, `status` and logs. Holds no secret."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class State(enum.Enum):
+    """How an account is doing."""
+
+    OK = "ok"
+    RETRYING = "retrying"
+    """The last refresh failed for a passing reason; it is tried again."""
+
+    UNSAVED = "unsaved"
+    """The tokens are good, but the last ones could not be written to disk."""
+
+    STORE_ERROR = "store_error"
+    """The stored tokens cannot be read; the file is left as it is."""
+
+    NEEDS_LOGIN = "needs_login"
+    """Only a new sign-in helps."""
+
+
+class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One account at one moment; times are epoch seconds, None where there is none."""
+
+    account: str
+    state: State
+    issuer: str = ""
+    generation: int = 0
+    obtained_at: float | None = None
+    expires_at: float | None = None
+    next_refresh_at: float | None = None
+    last_error: str = ""
+    last_error_at: float | None = None

@@ -1,0 +1,150 @@
+"""The token store: one encrypted file an account, with a lock file beside it.
+
+The lock is held over read → network → write, so that several processes never spend each other's refresh token. It
+stands in a file of its own: the token file is replaced by rename, and a lock on a replaced file locks nothing. A
+holder that dies frees it (flock(2)). What cannot be read is never overwritten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import quote
+
+from filelock import AsyncFileLock, Timeout
+
+from jmap_proxy import files
+from jmap_proxy.errors import StoreError
+from jmap_proxy.tokens.envelope import EnvelopeError, seal, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from jmap_proxy.tokens.datakey import DataKeySource
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+LOCK_PATIENCE = 30.0
+"""Seconds to wait for another process that is refreshing; longer than its own network timeout."""
+
+LOCK_POLL = 0.05
+"""Seconds between two looks at a lock that another process holds."""
+
+
+class TokenStore(Protocol):
+    """What a refresher needs of a store, for one account."""
+
+    async def load(self) -> TokenSet | None:
+        """The stored tokens, None if the account is not signed in. Raises StoreError."""
+
+    async def save(self, tokens: TokenSet) -> None:
+        """Store the tokens; durable when it returns. Raises StoreError."""
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        """Held over read → network → write, against other processes. Raises StoreError."""
+
+
+def token_file(folder: Path, account: str) -> Path:
+    """The file of an account; no account name can point out of the folder."""
+    return folder / f"{quote(account, safe='@+')}.jwe"
+
+
+def read_tokens(folder: Path, account: str, keys: DataKeySource) -> TokenSet | None:
+    """The account's tokens, None if there are none. Blocks.
+
+    Raises:
+        StoreError: the file is unreadable, open to others, damaged or another account's; it is left as it is.
+    """
+    path = token_file(folder, account)
+    data = files.read_private(path)
+    if data is None:
+        return None
+    key = keys.load()
+    if key is None:
+        raise StoreError(
+            f"{path} cannot be read: the data key is missing ({keys.describe()})",
+            hint="restore the data key, or move the token file away and sign in again",
+        )
+    try:
+        tokens = unseal(data, key)
+        if tokens.account != account:
+            raise EnvelopeError(f"it holds the tokens of account {tokens.account!r}")  # noqa: TRY301
+    except EnvelopeError as error:
+        raise StoreError(f"{path}: {error}", hint=f"move {path} away, then run: jmap-proxy login {account}") from None
+    return tokens
+
+
+def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeySource) -> None:
+    """Store the tokens durably. Blocks.
+
+    Raises:
+        StoreError: it cannot be written, or what is there cannot be read and so is not overwritten.
+    """
+    files.private_folder(folder)
+    read_tokens(folder, tokens.account, keys)
+    files.write_durably(token_file(folder, tokens.account), seal(tokens, keys.create()))
+
+
+async def load_tokens(folder: Path, account: str, keys: DataKeySource) -> TokenSet | None:
+    """`read_tokens`, off the event loop."""
+    return await asyncio.to_thread(read_tokens, folder, account, keys)
+
+
+async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeySource) -> None:
+    """`write_tokens`, off the event loop: durable when it returns, also if the caller is cancelled meanwhile."""
+    await asyncio.to_thread(write_tokens, folder, tokens, keys)
+
+
+class FileTokenStore:
+    """The store of one account: a file in `folder`, encrypted with the key from `keys`."""
+
+    def __init__(self, folder: Path, account: str, keys: DataKeySource) -> None:
+        self._folder = folder
+        self._account = account
+        self._keys = keys
+
+    async def load(self) -> TokenSet | None:
+        """See `load_tokens`."""
+        return await load_tokens(self._folder, self._account, self._keys)
+
+    async def save(self, tokens: TokenSet) -> None:
+        """See `save_tokens`."""
+        await save_tokens(self._folder, tokens, self._keys)
+
+    async def remove(self) -> bool:
+        """Forget the account's tokens; whether there were any. Raises StoreError."""
+        return await asyncio.to_thread(files.remove_durably, token_file(self._folder, self._account))
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        """Hold the account's lock file.
+
+        Raises:
+            StoreError: another process has held it for `LOCK_PATIENCE` seconds, or it cannot be made.
+        """
+        await asyncio.to_thread(files.private_folder, self._folder)
+        path = token_file(self._folder, self._account).with_suffix(".lock")
+        lock = AsyncFileLock(
+            path,
+            mode=files.PRIVATE_FILE,
+            timeout=LOCK_PATIENCE,
+            poll_interval=LOCK_POLL,
+            fallback_to_soft=False,  # a soft lock outlives the process that held it
+            preserve_lock_file=True,  # a removed lock file lets two processes lock two files of one name
+        )
+        try:
+            await lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"{path} is held by another process that does not let go",
+                hint="see whether another jmap-proxy hangs",
+                retry_after=LOCK_POLL,
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
+        try:
+            yield
+        finally:
+            await lock.release()

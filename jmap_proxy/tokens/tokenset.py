@@ -1,0 +1,66 @@
+"""The tokens of one account at one moment: a value, with absolute times, that never shows its secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from jmap_proxy.tokens.outcome import Refreshed
+
+SCHEMA_VERSION = 1
+
+
+class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One generation of an account's tokens; this is also the stored form.
+
+    Attributes:
+        account: Name of the account in the configuration.
+        issuer: The provider that gave the tokens; a refresh token is sent to no other.
+        client_id: The client that they were given to (RFC 6749 §2.2).
+        access_token: Goes to the JMAP server.
+        refresh_token: Goes to the provider's token endpoint; "" if there is none.
+        scope: Space-separated scope as granted, as far as the provider told.
+        subject: `sub` of the ID token, "" if there was none.
+        sign_in_id: Random, the same for all generations of one sign-in.
+        generation: 1 at the sign-in, one more with each refresh.
+        obtained_at: Epoch seconds at which the tokens were asked for.
+        expires_at: Epoch seconds at which the access token expires.
+        schema_version: Version of this form.
+    """
+
+    account: str
+    issuer: str
+    client_id: str
+    access_token: str
+    refresh_token: str
+    scope: str = ""
+    subject: str = ""
+    sign_in_id: str
+    generation: int
+    obtained_at: float
+    expires_at: float
+    schema_version: int = SCHEMA_VERSION
+
+    def renewed(self, answer: Refreshed, *, obtained_at: float) -> TokenSet:
+        """The next generation; a refresh token that the provider did not rotate is kept (RFC 6749 §6)."""
+        return msgspec.structs.replace(
+            self,
+            access_token=answer.access_token,
+            refresh_token=answer.refresh_token or self.refresh_token,
+            scope=answer.scope or self.scope,
+            generation=self.generation + 1,
+            obtained_at=obtained_at,
+            expires_at=obtained_at + answer.life,
+        )
+
+    def supersedes(self, other: TokenSet | None) -> bool:
+        """Whether this is a later generation than `other`, or comes from another sign-in."""
+        return other is None or self.sign_in_id != other.sign_in_id or self.generation > other.generation
+
+    def __repr__(self) -> str:
+        return f"TokenSet(account={self.account!r}, generation={self.generation}, expires_at={self.expires_at})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("account", self.account), ("generation", self.generation), ("expires_at", self.expires_at)]

@@ -1,0 +1,63 @@
+"""When a token is refreshed: the hard and the soft window before its expiry. Pure.
+
+    obtained ───────────── soft ───────── hard ───────────── expires
+      fresh: just use it  │ ageing:      │ expiring:        │ expired:
+                          │ use it, one  │ callers wait for │ never sent
+                          │ refresh runs │ the one refresh  │ anywhere
+
+For a token that lives an hour: soft 300 s, hard 60 s before the end. For one that lives 5 s: 3 s and 2.5 s, since
+a fixed buffer of 60 s would refresh on every request.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+TOKEN_EXPIRY_BUFFER = 60.0
+"""Seconds before expiry from which callers wait for a new token; never more than half the token's life."""
+
+BACKGROUND_BUFFER = 240.0
+"""Seconds before that from which a refresh runs in the background; never more than a tenth of the life."""
+
+
+class Freshness(enum.Enum):
+    """Where in its life a token is."""
+
+    FRESH = enum.auto()
+    AGEING = enum.auto()
+    EXPIRING = enum.auto()
+    EXPIRED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Epoch seconds at which the soft window, the hard window and the token's end come."""
+
+    soft_at: float
+    hard_at: float
+    expires_at: float
+
+    @classmethod
+    def of(cls, tokens: TokenSet) -> Window:
+        """The windows of these tokens; without a refresh token there is nothing to do before the end."""
+        if not tokens.refresh_token:
+            return cls(tokens.expires_at, tokens.expires_at, tokens.expires_at)
+        life = max(0.0, tokens.expires_at - tokens.obtained_at)
+        hard = min(TOKEN_EXPIRY_BUFFER, life / 2)
+        soft = hard + min(BACKGROUND_BUFFER, life / 10)
+        return cls(tokens.expires_at - soft, tokens.expires_at - hard, tokens.expires_at)
+
+    def freshness(self, now: float) -> Freshness:
+        """Where in the token's life `now` (epoch seconds) is."""
+        if now < self.soft_at:
+            return Freshness.FRESH
+        if now < self.hard_at:
+            return Freshness.AGEING
+        if now < self.expires_at:
+            return Freshness.EXPIRING
+        return Freshness.EXPIRED
