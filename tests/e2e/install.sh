@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs what the end-to-end tests run against: Debian's Cyrus, the OpenID Provider and the three clients.
+# As root on Debian; run again it only looks. Whatever does not come from apt goes to .e2e/ (git-ignored).
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+out=$(cd "$here/../.." && pwd)/.e2e
+python=${PYTHON:-python3}
+mkdir -p "$out"
+
+die() { echo "install.sh: $*" >&2; exit 1; }
+
+# Runs a command, and shows what it said only when it fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if "$@" >"$log" 2>&1; then rm -f "$log"; return 0; fi
+  cat "$log" >&2
+  rm -f "$log"
+  return 1
+}
+
+# Debian starts a daemon when its package is installed; these tests start their own, on 127.0.0.1 only.
+without_daemons() {
+  local policy=/usr/sbin/policy-rc.d made="" status=0
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    made=yes
+  fi
+  "$@" || status=$?
+  [ -z "$made" ] || rm -f "$policy"
+  return "$status"
+}
+
+install_debian() {
+  local missing=() package
+  for package in cyrus-imapd cyrus-caldav sasl2-bin libsasl2-modules libsasl2-modules-db openssl curl; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
+  done
+  command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
+  [ ${#missing[@]} -gt 0 ] || return 0
+  [ "$(id -u)" = 0 ] || die "needs root to install: ${missing[*]}"
+  echo "apt: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  quietly apt-get update || die "apt-get update failed"
+  quietly without_daemons apt-get install -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+}
+
+install_provider() {
+  local to=$out/provider
+  if cmp -s "$here/provider/package-lock.json" "$to/.done"; then return 0; fi
+  echo "npm: oidc-provider"
+  mkdir -p "$to"
+  cp "$here/provider/package.json" "$here/provider/package-lock.json" "$here/provider/.npmrc" "$to/"
+  quietly npm --prefix "$to" ci --no-audit --no-fund || die "npm ci failed"
+  cp "$here/provider/package-lock.json" "$to/.done"
+}
+
+install_client() {
+  local name=$1 to=$out/$1
+  if [ -x "$to/bin/python" ] && cmp -s "$here/clients/$name.txt" "$to/.done"; then return 0; fi
+  echo "pip: $name"
+  rm -rf "$to"
+  quietly "$python" -m venv "$to" || die "no virtual environment for $name"
+  quietly "$to/bin/python" -m pip install --disable-pip-version-check --require-hashes \
+    -r "$here/clients/$name.txt" || die "pip install failed for $name"
+  cp "$here/clients/$name.txt" "$to/.done"
+}
+
+# oidc-provider says it wants a newer one still, and works.
+check_node() {
+  local major
+  major=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
+  [ "$major" -ge 20 ] || die "the OpenID Provider needs node 20 or newer, this is $(node --version)"
+}
+
+install_debian
+check_node
+jobs=()
+install_provider & jobs+=($!)
+for name in jmapc jmaplib jmax; do install_client "$name" & jobs+=($!); done
+failed=0
+for job in "${jobs[@]}"; do wait "$job" || failed=1; done
+exit "$failed"
