@@ -164,6 +164,10 @@ class Grants:
             known.grant.active = False
         self._access.pop(token, None)
 
+    def revoke_access_tokens(self) -> None:
+        """Revoke every access token so far; the grants live on."""
+        self._access.clear()
+
     def revoke_all(self) -> None:
         """Revoke every grant, and with it every code and token so far."""
         for grant in self._grants:

@@ -98,6 +98,10 @@ class IdentityProvider:
         """Revoke one access token; its grant lives on."""
         self._grants.revoke(token)
 
+    def revoke_access_tokens(self) -> None:
+        """Revoke every access token so far; the grants live on, so that a refresh mends it."""
+        self._grants.revoke_access_tokens()
+
     def revoke_grants(self) -> None:
         """Revoke everything granted so far."""
         self._grants.revoke_all()
