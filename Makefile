@@ -42,6 +42,7 @@ e2e: $(VENV)/.done
 UVLOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock:
 	$(UVLOCK) pyproject.toml --extra speed -o requirements/run.txt
+	$(UVLOCK) requirements/build.in -o requirements/build.txt
 	$(UVLOCK) pyproject.toml --extra speed requirements/dev.in -o requirements/dev.txt
 
 clean:

@@ -31,6 +31,7 @@ class Clock:
         self.now = 1_750_000_000.0
 
     def __call__(self) -> float:
+        """The time that the test has set."""
         return self.now
 
 
