@@ -36,7 +36,7 @@ check: $(VENV)/.done
 
 e2e: $(VENV)/.done
 	tests/e2e/install.sh
-	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers"
+	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers" --timeout 300
 
 # needs uv; the locks hold for every supported Python and platform
 UVLOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
