@@ -5,8 +5,10 @@ Every key is described in config/config.toml.
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -16,7 +18,10 @@ from jmap_proxy.origins import Origin, is_loopback, split_url
 if TYPE_CHECKING:
     from pathlib import Path
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f/\\]+$")]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f-\x9f/\\]+\Z")]
+
+_SCOPE = re.compile(r"[!#-\[\]-~]+")
+_T = TypeVar("_T")
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -84,7 +89,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds, in bytes and seconds."""
 
     upload_replay: Annotated[int, msgspec.Meta(ge=0)] = 64 << 20
-    shutdown: Annotated[float, msgspec.Meta(ge=0)] = 20.0
+    shutdown: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 20.0
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -129,11 +134,13 @@ def load_config(path: Path) -> Config:
 def parse_config(text: str) -> Config:
     """Check the text of a configuration. Pure. Raises ConfigError naming the key."""
     try:
-        config = msgspec.convert(tomllib.loads(text), Config)
-    except tomllib.TOMLDecodeError as error:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        raise ConfigError(str(error).replace("$.", ""), hint=_hint_for(str(error))) from None
+    if isinstance(accounts := raw.get("accounts"), dict):
+        for name, account in accounts.items():
+            _convert(account, Account, f"accounts.{_toml_key(name)}")  # alone, to name the account in the error
+    config = _convert(raw, Config)
     _check_listen(config)
     for name, account in config.accounts.items():
         _check_account(name, account)
@@ -146,7 +153,8 @@ def parse_address(key: str, text: str) -> Address | None:
         return None
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+    digits = port.isascii() and port.isdigit() and len(port) <= 5  # noqa: PLR2004
+    if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004
         raise ConfigError(f"{key}: {text!r} is not host:port", hint=f'for example {key} = "127.0.0.1:8620"')
     return Address(host, int(port))
 
@@ -181,7 +189,7 @@ def _check_account(name: str, account: Account) -> None:
     for key in ("issuer", "client_id"):
         if not getattr(account, key):
             raise ConfigError(f"{where}.{key} is missing", hint=f'add {key} = "…"')
-    if any(not scope or set(scope) & set(' "\\') or not scope.isascii() for scope in account.scopes):
+    if any(not _SCOPE.fullmatch(scope) for scope in account.scopes):
         raise ConfigError(f"{where}.scopes: each scope is one word (RFC 6749 §3.3)")
 
 
@@ -190,12 +198,23 @@ def _check_url(key: str, url: str) -> str:
     try:
         origin, rest = split_url(url)
     except ValueError as error:
-        raise ConfigError(f"{key}: {url!r}: {error}", hint="for example https://mail.example.com") from None
+        # the URL is not repeated: it can hold a password
+        raise ConfigError(f"{key}: {error}", hint="for example https://mail.example.com") from None
     if not origin.is_safe_for_secrets:
         raise ConfigError(f"{key}: the token would leave this machine over plain http", hint="use https")
     if not all("!" <= character <= "~" for character in rest) or "#" in rest:
-        raise ConfigError(f"{key}: {url!r} holds a character that no URL has", hint="percent-encode it")
+        raise ConfigError(f"{key}: it holds a character that no URL has", hint="percent-encode it")
     return rest
+
+
+def _convert(raw: object, form: type[_T], where: str = "") -> _T:
+    try:
+        return msgspec.convert(raw, form)
+    except msgspec.ValidationError as error:
+        message = str(error).replace("$.", f"{where}." if where else "")
+        if where and where not in message:
+            message = f"{where}: {message}"
+        raise ConfigError(message, hint=_hint_for(message)) from None
 
 
 def _hint_for(message: str) -> str:
@@ -206,4 +225,4 @@ def _hint_for(message: str) -> str:
 
 def _toml_key(name: str) -> str:
     bare = name.replace("-", "").replace("_", "")
-    return name if bare.isascii() and bare.isalnum() else f'"{name}"'
+    return name if bare.isascii() and bare.isalnum() else json.dumps(name, ensure_ascii=False)

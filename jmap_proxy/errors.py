@@ -24,7 +24,7 @@ attribute ever holds a token, a key, a code or a secret.
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class JmapProxyError(Exception):
@@ -46,6 +46,12 @@ class JmapProxyError(Exception):
         self.detail = detail
         self.hint = hint
         self.retry_after = retry_after
+
+    def anew(self) -> Self:
+        """The same error to be raised again: one object raised many times would collect every traceback."""
+        twin = type(self).__new__(type(self), *self.args)
+        vars(twin).update(vars(self))
+        return twin
 
     def problem(self) -> dict[str, Any]:
         """The RFC 9457 problem details object that a client gets."""

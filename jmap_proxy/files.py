@@ -58,12 +58,15 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(f"{path}: not a plain file", hint=f"move {path} away")
         _check_mode(path, status, stat.S_IRWXG | stat.S_IRWXO)
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def write_durably(path: Path, data: bytes) -> None:

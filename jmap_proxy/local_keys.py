@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FILE_NAME = "local-keys.json"
@@ -23,17 +25,17 @@ class _KeyFile(msgspec.Struct, forbid_unknown_fields=True):
     """The stored form: SHA-256 of each account's key. A key has 256 random bits, so no slow hash is needed."""
 
     digests: dict[str, str] = {}
-    schema_version: int = 1
+    schema_version: Literal[1] = 1
 
 
 def new_key() -> str:
-    """A fresh local key: 43 characters that need no quoting anywhere."""
+    """A fresh local key: 66 characters that need no quoting anywhere."""
     return "jp" + secrets.token_hex(32)
 
 
 def digest(key: str) -> str:
     """What is stored of a key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class LocalKeys:
@@ -43,8 +45,9 @@ class LocalKeys:
     its content only when that has changed.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, *, lock_patience: float = LOCK_PATIENCE) -> None:
         self._path = state / FILE_NAME
+        self._lock_patience = lock_patience
         self._seen: tuple[int, int, int] | None = None
         self._accounts: dict[str, str] = {}
 
@@ -76,12 +79,27 @@ class LocalKeys:
 
     def _change(self, account: str, key_digest: str | None) -> None:
         files.own_folder(self._path.parent)
-        with FileLock(self._path.with_suffix(".lock"), mode=files.PRIVATE_FILE, timeout=LOCK_PATIENCE):
+        with self._lock():
             stored = self._load()
             stored.digests.pop(account, None)
             if key_digest is not None:
                 stored.digests[account] = key_digest
             files.write_durably(self._path, msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        path = self._path.with_suffix(".lock")
+        lock = FileLock(path, mode=files.PRIVATE_FILE, fallback_to_soft=False, preserve_lock_file=True)
+        try:
+            lock.acquire(timeout=self._lock_patience)
+        except Timeout:
+            raise StoreError(f"{path} is held by another process", hint="see whether a jmap-proxy hangs") from None
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _look(self) -> None:
         try:
@@ -89,6 +107,8 @@ class LocalKeys:
         except FileNotFoundError:
             self._accounts, self._seen = {}, None
             return
+        except OSError as error:
+            raise StoreError(f"{self._path}: {error.strerror}", hint=f"check who owns {self._path}") from error
         identity = (status.st_ino, status.st_mtime_ns, status.st_size)
         if identity != self._seen:
             self._accounts = {digest: account for account, digest in self._load().digests.items()}

@@ -19,7 +19,8 @@ _SECRET = re.compile(
     r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"
     r"|\bjp[0-9a-f]{64}\b"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
-    r"|\b((?:access|refresh|id)_token|code|code_verifier|client_secret|state)(=|\W{1,4})[\w.~+/=-]{8,}"
+    r"|\b((?:access|refresh|id)_token|(?:device_|user_)?code|code_verifier|client_secret|password|state)"
+    r"(?:=|\W{1,8})[\w.~+/=-]{8,}"
 )
 
 
@@ -29,10 +30,11 @@ def mask(text: str) -> str:
 
 
 def mask_values(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: masks all string values, the rendered traceback included."""
+    """A structlog processor: masks all values, the rendered traceback and the repr of other objects included."""
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = mask(value)
+        text = value if isinstance(value, str) else repr(value)
+        if (masked := mask(text)) != text:
+            event[key] = masked
     return event
 
 

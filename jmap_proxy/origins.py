@@ -16,7 +16,7 @@ _ABSOLUTE = re.compile(
     r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)"
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<rest>[/?#].*)?",
-    re.IGNORECASE | re.DOTALL,
+    re.ASCII | re.IGNORECASE | re.DOTALL,  # without ASCII, U+017F would match "s" and U+212A "k"
 )
 
 
@@ -69,7 +69,14 @@ def split_url(url: str) -> tuple[Origin, str]:
     port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
     if not 0 < port < 65536:  # noqa: PLR2004 - the range of a TCP port
         raise ValueError("the port is out of range")
-    return Origin(scheme, match["host"].lower().strip("[]"), port), match["rest"] or ""
+    return Origin(scheme, _host(match["host"].lower()), port), match["rest"] or ""
+
+
+def _host(authority: str) -> str:
+    """The host in its one spelling; only an IPv6 address stands in brackets (RFC 3986 §3.2.2)."""
+    if not authority.startswith("["):
+        return authority
+    return str(ipaddress.IPv6Address(authority[1:-1]))  # its error is a ValueError
 
 
 def parse_origin(url: str) -> Origin:

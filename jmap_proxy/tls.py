@@ -18,8 +18,8 @@ def client_context(ca_file: str = "") -> ssl.SSLContext:
     if ca_file:
         try:
             context.load_verify_locations(Path(ca_file).expanduser())
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"ca_file: {ca_file}: {error.strerror or error}", hint="name a PEM file") from None
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: no such home folder
+            raise ConfigError(f"ca_file: {ca_file}: {_reason(error)}", hint="name a PEM file") from None
     return context
 
 
@@ -33,13 +33,16 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(Path(cert_file).expanduser(), Path(key_file).expanduser(), password=_no_password)
-    except (OSError, ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+    except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
-            f"listen.cert_file and listen.key_file: {cert_file}, {key_file}: {reason}",
+            f"listen.cert_file and listen.key_file: {cert_file}, {key_file}: {_reason(error)}",
             hint="name a PEM certificate chain and its key, without a passphrase",
         ) from None
     return context
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
 def _no_password() -> str:

@@ -28,9 +28,9 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
         return None
     text = value.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), RETRY_AFTER_CAP)
+        return min(float(text), RETRY_AFTER_CAP)
     try:
-        when = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        when = parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen with made-up dates
         return None
-    return min(max(0.0, when.timestamp() - now), RETRY_AFTER_CAP)
+    return min(max(0.0, when - now), RETRY_AFTER_CAP)

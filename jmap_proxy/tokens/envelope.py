@@ -41,7 +41,7 @@ def unseal(data: bytes, key: DataKey) -> TokenSet:
     try:
         if _key_id(data) != key.key_id:
             raise EnvelopeError(f"encrypted with another data key (this one is {key.key_id})")
-        opened = jwe.decrypt_compact(data.strip(), OctKey.import_key(key.secret), algorithms=ALGORITHMS)
+        opened = jwe.decrypt_compact(data.removesuffix(b"\n"), OctKey.import_key(key.secret), algorithms=ALGORITHMS)
     except (JoseError, ValueError) as error:
         if isinstance(error, EnvelopeError):
             raise

@@ -103,7 +103,7 @@ class TokenRefresher:
             UpstreamRefusedToken: the server refuses fresh tokens too, so another one would not help now.
         """
         if self._current_is(rejected):
-            if self._clock() < self._cool_down_until:
+            if self._cooling_down():
                 raise self._refused_error()
             if self._backing_off():
                 raise self._failure()
@@ -119,7 +119,7 @@ class TokenRefresher:
         A 401 that a new token does not mend (a missing permission) must not cause refreshes without end.
         """
         now = self._clock()
-        if self._current_is(token) and now >= self._cool_down_until:
+        if self._current_is(token) and not self._cooling_down():
             recent = now < self._cool_down_until + COOL_DOWN_CAP
             self._cool_down = min(COOL_DOWN_CAP, self._cool_down * 2) if recent else COOL_DOWN
             self._cool_down_until = now + self._cool_down
@@ -176,13 +176,9 @@ class TokenRefresher:
         await asyncio.wait([task], timeout=self._patience)
 
     def _start(self) -> asyncio.Task[None]:
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._refresh(), name=f"refresh {self._account}")
-            self._task.add_done_callback(self._finished)
         return self._task
-
-    def _finished(self, _task: asyncio.Task[None]) -> None:
-        self._task = None
 
     async def _refresh(self) -> None:
         """The shared task. Never raises; what came of it is in the state."""
@@ -206,6 +202,7 @@ class TokenRefresher:
         """With the lock held: adopt what another process has stored, or ask the provider. None: adopted or lost."""
         stored = await self._store.load()
         if stored is None:
+            self._tokens = None  # signed out by another process
             self._note_lost("not signed in", refresh_token=None)
             return None
         if self._is_news(stored):
@@ -214,13 +211,16 @@ class TokenRefresher:
                 return None
         tokens = stored if self._tokens is None or stored.supersedes(self._tokens) else self._tokens
         if not tokens.refresh_token:
-            self._note_lost("the token has expired and the provider gave no refresh token", refresh_token="")
+            self._note_lost("the token is of no use any more and the provider gave no refresh token", refresh_token="")
             return None
         if self._lost is not None and tokens.refresh_token == self._lost_refresh_token:
             return None
+        asked_at = self._clock()  # before, since the life may be counted from any moment after
         outcome = await self._grant(tokens)
         if isinstance(outcome, Refreshed):
-            await self._keep(tokens.renewed(outcome, obtained_at=self._clock()))
+            await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
+            if self._window.freshness(self._clock()) is Freshness.EXPIRED:
+                return Transient("the new token had expired when it came")
         elif isinstance(outcome, Rejected):
             await self._confirm_rejection(tokens, outcome)
         return outcome
@@ -290,12 +290,19 @@ class TokenRefresher:
         return self._tokens is not None and self._tokens.access_token == access_token
 
     def _backing_off(self) -> bool:
-        return self._clock() < self._retry_at
+        return self._is_ahead(self._retry_at, backoff.RETRY_AFTER_CAP)
+
+    def _cooling_down(self) -> bool:
+        return self._is_ahead(self._cool_down_until, COOL_DOWN_CAP)
+
+    def _is_ahead(self, moment: float, most: float) -> bool:
+        """Whether `moment` is yet to come; one further ahead than `most` was noted before the clock was set back."""
+        return 0.0 < moment - self._clock() < most + 1.0
 
     def _failure(self) -> JmapProxyError:
         """Why there is no token."""
-        if self._lost is not None and self._task is None:
-            return self._lost
+        if self._lost is not None and (self._task is None or self._task.done()):
+            return self._lost.anew()
         wait = max(1.0, self._retry_at - self._clock())
         reason = self._last_error or "no answer yet"
         return TokenDelayed(

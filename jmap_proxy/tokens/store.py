@@ -8,6 +8,7 @@ holder that dies frees it (flock(2)). What cannot be read is never overwritten.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
@@ -32,6 +33,9 @@ LOCK_PATIENCE = 30.0
 LOCK_POLL = 0.05
 """Seconds between two looks at a lock that another process holds."""
 
+LONGEST_NAME = 120
+"""Characters of an account's quoted name that stand in its file's name; file systems take 255 in all."""
+
 
 class TokenStore(Protocol):
     """What a refresher needs of a store, for one account."""
@@ -47,8 +51,11 @@ class TokenStore(Protocol):
 
 
 def token_file(folder: Path, account: str) -> Path:
-    """The file of an account; no account name can point out of the folder."""
-    return folder / f"{quote(account, safe='@+')}.jwe"
+    """The file of an account; no account name can point out of the folder, and no two share a file."""
+    name = quote(account, safe="@+")
+    if len(name) > LONGEST_NAME:  # "=" stands in no quoted name
+        name = f"{name[:LONGEST_NAME]}={hashlib.sha256(account.encode()).hexdigest()}"
+    return folder / f"{name}.jwe"
 
 
 def read_tokens(folder: Path, account: str, keys: DataKeySource) -> TokenSet | None:
@@ -98,12 +105,22 @@ async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeySource) -> No
 
 
 class FileTokenStore:
-    """The store of one account: a file in `folder`, encrypted with the key from `keys`."""
+    """The store of one account: a file in `folder`, encrypted with the key from `keys`.
 
-    def __init__(self, folder: Path, account: str, keys: DataKeySource) -> None:
+    Args:
+        folder: Of the token files and their locks.
+        account: Name of the account.
+        keys: Where the data key comes from.
+        lock_patience: Seconds to wait for another process that holds the lock.
+    """
+
+    def __init__(
+        self, folder: Path, account: str, keys: DataKeySource, *, lock_patience: float = LOCK_PATIENCE
+    ) -> None:
         self._folder = folder
         self._account = account
         self._keys = keys
+        self._lock_patience = lock_patience
 
     async def load(self) -> TokenSet | None:
         """See `load_tokens`."""
@@ -122,14 +139,14 @@ class FileTokenStore:
         """Hold the account's lock file.
 
         Raises:
-            StoreError: another process has held it for `LOCK_PATIENCE` seconds, or it cannot be made.
+            StoreError: another process has held it for `lock_patience` seconds, or it cannot be made.
         """
         await asyncio.to_thread(files.private_folder, self._folder)
         path = token_file(self._folder, self._account).with_suffix(".lock")
         lock = AsyncFileLock(
             path,
             mode=files.PRIVATE_FILE,
-            timeout=LOCK_PATIENCE,
+            timeout=self._lock_patience,
             poll_interval=LOCK_POLL,
             fallback_to_soft=False,  # a soft lock outlives the process that held it
             preserve_lock_file=True,  # a removed lock file lets two processes lock two files of one name

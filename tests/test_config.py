@@ -1,0 +1,211 @@
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmap_proxy.config import Address, Config, Limits, Listen, Store, load_config, parse_address, parse_config
+from jmap_proxy.errors import ConfigError
+from jmap_proxy.origins import parse_origin
+
+NEEDED = 'server = "https://mail.example.com"\nissuer = "https://sso.example.com"\nclient_id = "jmap-proxy"\n'
+ALICE = f"[accounts.alice]\n{NEEDED}"
+EVERY_KEY = """
+[listen]
+http  = "127.0.0.1:8620"
+https = "0.0.0.0:8621"
+admin = ""
+cert_file = "cert.pem"
+key_file = "key.pem"
+hosts = ["mail.local"]
+
+[accounts.alice]
+server    = "https://mail.example.com/jmap/session"
+issuer    = "https://sso.example.com"
+client_id = "jmap-proxy"
+client_secret_file = "secret"
+scopes    = ["openid", "mail"]
+resource  = "https://mail.example.com"
+ca_file   = "ca.pem"
+upstream_origins = ["https://blobs.example.com/"]
+rewrite   = "force"
+local_auth = "key"
+
+[store]
+kind = "file"
+key  = "file"
+
+[limits]
+upload_replay = 0
+shutdown = 5
+"""
+
+
+def test_every_key_is_taken() -> None:
+    """All keys of the contract come out as they were written."""
+    config = parse_config(EVERY_KEY)
+    assert config.listen.hosts == ("mail.local",)
+    assert config.store == Store(kind="file", key="file")
+    assert config.limits == Limits(upload_replay=0, shutdown=5.0)
+    alice = config.account("alice")
+    assert (alice.client_secret_file, alice.resource, alice.ca_file) == ("secret", "https://mail.example.com", "ca.pem")
+    assert (alice.scopes, alice.rewrite, alice.local_auth) == (("openid", "mail"), "force", "key")
+
+
+def test_defaults() -> None:
+    """An account needs three keys; everything else has the default of the contract."""
+    config = parse_config(ALICE)
+    assert config.listen == Listen(http="127.0.0.1:8620", https="", admin="127.0.0.1:8622")
+    assert config.store == Store(kind="file", key="auto")
+    alice = config.account("alice")
+    assert alice.scopes == ("openid", "offline_access")
+    assert (alice.client_secret_file, alice.resource, alice.ca_file, alice.upstream_origins) == ("", "", "", ())
+    assert (alice.rewrite, alice.local_auth) == ("map", "key")
+    assert parse_config("") == Config()
+
+
+@pytest.mark.parametrize(
+    ("server", "session"),
+    [
+        ("https://mail.example.com", "https://mail.example.com/.well-known/jmap"),
+        ("https://mail.example.com/", "https://mail.example.com/.well-known/jmap"),
+        ("https://mail.example.com:8443/jmap", "https://mail.example.com:8443/jmap"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/.well-known/jmap"),
+    ],
+)
+def test_where_the_session_is(server: str, session: str) -> None:
+    """A base URL means its well-known place, a full URL means itself."""
+    config = parse_config(ALICE.replace("https://mail.example.com", server))
+    assert config.account("alice").session_url == session
+
+
+def test_who_may_get_the_token() -> None:
+    """The server's origin and those named besides, nothing else."""
+    origins = parse_config(EVERY_KEY).account("alice").allowed_origins
+    assert origins == {parse_origin("https://mail.example.com"), parse_origin("https://blobs.example.com")}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1", "`x`"),
+        ("[listen]\nhtp = ''", "`htp` - at `listen`"),
+        ("[listen]\nhttp = 8620", "`listen.http`"),
+        ("[listen]\nhttp = 'localhost'", "listen.http: 'localhost' is not host:port"),
+        ("[listen]\nhttp = '0.0.0.0:8620'", "listen.http: plain http only on this machine"),
+        ("[listen]\nadmin = '192.168.1.1:80'", "listen.admin: plain http only on this machine"),
+        ("[listen]\nhttp = ''", "listen.http and listen.https are both off"),
+        ("[listen]\nhttps = '127.0.0.1:8621'", "listen.https needs listen.cert_file and listen.key_file"),
+        ("accounts = 1", "`accounts`"),
+        ("[accounts]\nalice = 1", "accounts.alice: Expected `object`"),
+        ("[accounts.alice]", "accounts.alice: Object missing required field `server`"),
+        (f"{ALICE}tokn = 1", "accounts.alice: Object contains unknown field `tokn`"),
+        (f"{ALICE}scopes = 'mail'", "`accounts.alice.scopes`"),
+        (f"{ALICE}rewrite = 'no'", "`accounts.alice.rewrite`"),
+        (f"{ALICE}scopes = ['open id']", "accounts.alice.scopes: each scope is one word"),
+        (f"{ALICE}scopes = ['']", "accounts.alice.scopes"),
+        (f'{ALICE}scopes = ["a\\nb"]', "accounts.alice.scopes"),
+        (f"{ALICE}upstream_origins = ['https://m.example/x']", "accounts.alice.upstream_origins.* has a path"),
+        (f"{ALICE}upstream_origins = ['http://m.example']", "accounts.alice.upstream_origins: .*plain http"),
+        (ALICE.replace("https://mail", "http://mail"), "accounts.alice.server: .*plain http"),
+        (ALICE.replace("https://sso", "http://sso"), "accounts.alice.issuer: .*plain http"),
+        (ALICE.replace("https://mail", "mail"), "accounts.alice.server: not an absolute"),
+        (ALICE.replace("mail.example.com", "mail.example.com/ü"), "accounts.alice.server: .*character"),
+        (ALICE.replace("mail.example.com", "mail.example.com/#x"), "accounts.alice.server: .*character"),
+        ("[accounts.alice]\nserver = 'https://m.example'", "accounts.alice.issuer is missing"),
+        (ALICE.replace('client_id = "jmap-proxy"', ""), "accounts.alice.client_id is missing"),
+        (f'[accounts."a.b"]\n{NEEDED}rewrite = 1', r'accounts."a\.b"\.rewrite'),
+        (f'[accounts."a/b"]\n{NEEDED}', "`key` in `accounts`"),
+        (f'[accounts."ab\\n"]\n{NEEDED}', "`key` in `accounts`"),
+        (f'[accounts.""]\n{NEEDED}', "`key` in `accounts`"),
+        ("[store]\nkind = 'cloud'", "`store.kind`"),
+        ("[store]\nkey = 'none'", "`store.key`"),
+        ("[limits]\nupload_replay = -1", "`limits.upload_replay`"),
+        ("[limits]\nshutdown = inf", "`limits.shutdown`"),
+        ("[listen", "not TOML"),
+        ("a = 1\na = 2", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
+    """The error names the file and the key."""
+    path = tmp_path / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"(?s){path}: .*{told}"):
+        load_config(path)
+
+
+def test_secrets_do_not_stand_in_the_configuration() -> None:
+    """A client secret is refused with the place where it belongs, and not repeated."""
+    with pytest.raises(ConfigError, match="client_secret") as caught:
+        parse_config(f"{ALICE}client_secret = 'hunter2'")
+    assert "client_secret_file" in caught.value.hint
+    assert "hunter2" not in str(caught.value.problem())
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    """User info is refused by an error that does not tell it."""
+    with pytest.raises(ConfigError, match=r"accounts\.alice\.server") as caught:
+        parse_config(ALICE.replace("https://mail", "https://ann:hunter2@mail"))
+    assert "hunter2" not in str(caught.value.problem())
+
+
+def test_open_accounts_stay_on_this_machine() -> None:
+    """Without a local key there is one account at most, and no listener that others can reach."""
+    bob = f"[accounts.bob]\n{NEEDED}local_auth = 'none'\n"
+    assert parse_config(bob).account("bob").local_auth == "none"
+    with pytest.raises(ConfigError, match="only one account can have local_auth none, not alice and bob"):
+        parse_config(f"{ALICE}local_auth = 'none'\n{bob}")
+    listen = "[listen]\nhttps = '0.0.0.0:8621'\ncert_file = 'c'\nkey_file = 'k'\n"
+    with pytest.raises(ConfigError, match="every account needs a key"):
+        parse_config(f"{listen}{bob}")
+
+
+def test_an_unknown_account_is_told_with_what_to_add() -> None:
+    """The error lists the accounts that there are, and quotes a name as TOML wants it."""
+    with pytest.raises(ConfigError, match=r"'bob' .*there is: alice") as caught:
+        parse_config(ALICE).account("bob")
+    assert "[accounts.bob]" in caught.value.hint
+    with pytest.raises(ConfigError, match="there is: none") as caught:
+        Config().account("bob@example.com")
+    assert '[accounts."bob@example.com"]' in caught.value.hint
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """A missing file comes with what to do; a folder and bytes that are no text are told as such."""
+    with pytest.raises(ConfigError, match="there is no configuration file") as caught:
+        load_config(tmp_path / "none.toml")
+    assert "config/config.toml" in caught.value.hint
+    (tmp_path / "latin.toml").write_bytes(b"# \xff")
+    for path in (tmp_path, tmp_path / "latin.toml"):
+        with pytest.raises(ConfigError, match=f"{path} cannot be read"):
+            load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", None),
+        ("127.0.0.1:0", Address("127.0.0.1", 0)),
+        ("localhost:65535", Address("localhost", 65535)),
+        ("[::1]:8620", Address("::1", 8620)),
+    ],
+)
+def test_addresses(text: str, address: Address | None) -> None:
+    """Host and port; IPv6 in brackets; empty is off."""
+    assert parse_address("listen.http", text) == address
+
+
+@pytest.mark.parametrize("text", ["8620", ":8620", "h:", "h:x", "h:65536", "h:-1", "h:٣", "[]:1", "h:" + "9" * 5000])
+def test_wrong_addresses(text: str) -> None:
+    """Everything else is refused, with an example."""
+    with pytest.raises(ConfigError, match=r"listen\.http: .* is not host:port") as caught:
+        parse_address("listen.http", text)
+    assert '"127.0.0.1:8620"' in caught.value.hint
+
+
+@given(text=st.text())
+def test_no_text_causes_another_error(text: str) -> None:
+    """Whatever the file holds: a configuration or a ConfigError."""
+    with suppress(ConfigError):
+        assert parse_config(text).store.kind == "file"

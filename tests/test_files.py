@@ -1,0 +1,118 @@
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jmap_proxy import files
+from jmap_proxy.errors import StoreError
+
+ROOT = os.geteuid() == 0
+
+
+def mode(path: Path) -> int:
+    """Return the permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Path:
+    """Return a private file."""
+    path = tmp_path / "file"
+    files.write_durably(path, b"old")
+    return path
+
+
+def test_folders_are_made_private(tmp_path: Path) -> None:
+    """Missing parents are made too, all 0700; an existing one stays as it is."""
+    tmp_path.chmod(0o755)
+    folder = files.private_folder(tmp_path / "a" / "b")
+    assert (mode(folder), mode(folder.parent), mode(tmp_path)) == (0o700, 0o700, 0o755)
+    assert files.private_folder(folder) == folder
+
+
+def test_an_own_folder_may_be_seen_but_not_written_to(tmp_path: Path) -> None:
+    """0755 is enough for the folder around; 0775 is not, and nothing but 0700 for a private one."""
+    tmp_path.chmod(0o755)
+    assert files.own_folder(tmp_path) == tmp_path
+    with pytest.raises(StoreError, match="can be used by others") as caught:
+        files.private_folder(tmp_path)
+    assert caught.value.hint == f"run: chmod 700 {tmp_path}"
+    tmp_path.chmod(0o775)
+    with pytest.raises(StoreError, match="can be used by others"):
+        files.own_folder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_told(private: Path) -> None:
+    """A file in the folder's place is named."""
+    with pytest.raises(StoreError, match=str(private)):
+        files.private_folder(private / "folder")
+
+
+def test_what_is_written_is_read(private: Path) -> None:
+    """A write replaces the whole content; the file is 0600 and alone."""
+    files.write_durably(private, b"new")
+    assert files.read_private(private) == b"new"
+    assert mode(private) == 0o600
+    assert list(private.parent.iterdir()) == [private]
+
+
+def test_a_missing_file_is_none(tmp_path: Path) -> None:
+    """Nothing there is not an error."""
+    assert files.read_private(tmp_path / "none") is None
+
+
+def test_what_is_no_plain_file_is_refused(private: Path, tmp_path: Path) -> None:
+    """A folder, a pipe without a writer, a link and a path through a file are told by name, and never waited for."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe, 0o600)
+    link.symlink_to(private)
+    for path in (tmp_path, pipe, link, private / "below"):
+        before = len(list(Path("/dev/fd").iterdir()))
+        with pytest.raises(StoreError, match=str(path)):
+            files.read_private(path)
+        assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give a file away")
+def test_another_users_file_is_refused(private: Path) -> None:
+    """What someone else owns is not trusted, whatever its mode."""
+    os.chown(private, 12345, -1)
+    with pytest.raises(StoreError, match="belongs to another user"):
+        files.read_private(private)
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Where the target cannot be replaced the temporary file is taken away again."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(StoreError, match="folder"):
+        files.write_durably(folder, b"new")
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("write", [files.write_durably, files.create_durably])
+def test_a_missing_folder_is_told(tmp_path: Path, write: Callable[[Path, bytes], object]) -> None:
+    """The hint names the folder."""
+    with pytest.raises(StoreError, match="No such file") as caught:
+        write(tmp_path / "none" / "file", b"new")
+    assert str(tmp_path / "none") in caught.value.hint
+
+
+def test_a_file_is_created_once(tmp_path: Path) -> None:
+    """The second maker changes nothing, and neither leaves anything behind."""
+    path = tmp_path / "file"
+    assert files.create_durably(path, b"first") is True
+    assert files.create_durably(path, b"second") is False
+    assert files.read_private(path) == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_removing(private: Path) -> None:
+    """A removal says whether there was a file, and tells what it cannot remove."""
+    assert files.remove_durably(private) is True
+    assert files.remove_durably(private) is False
+    private.mkdir()
+    with pytest.raises(StoreError, match=str(private)):
+        files.remove_durably(private)

@@ -1,0 +1,135 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, parse_origin, split_url
+
+LABEL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=10)
+HOSTS = (
+    st.lists(LABEL, min_size=1, max_size=4).map(".".join)
+    | st.ip_addresses(v=4).map(str)
+    | st.ip_addresses(v=6).map(str)
+)
+ORIGINS = st.builds(Origin, st.sampled_from(["http", "https"]), HOSTS, st.integers(1, 65535))
+RESTS = st.just("") | st.builds(lambda first, rest: first + rest, st.sampled_from("/?#"), st.text())
+
+
+@given(origin=ORIGINS, rest=RESTS)
+def test_an_origin_comes_back_from_its_url(origin: Origin, rest: str) -> None:
+    """Origin and rest are split where they were joined, and the rest is kept byte for byte."""
+    assert split_url(f"{origin}{rest}") == (origin, rest)
+
+
+@given(url=st.text() | st.builds(lambda s, t: f"{s}://{t}", st.sampled_from(["http", "https", "ws", "wss"]), st.text()))
+def test_any_text_is_split_safely_or_refused(url: str) -> None:
+    """No other error than ValueError; what is accepted has a plain authority."""
+    try:
+        origin, rest = split_url(url)
+    except ValueError:
+        return
+    assert origin.scheme in DEFAULT_PORTS
+    assert 0 < origin.port < 65536
+    assert origin.host.isascii()
+    assert not set(origin.host) & set("@\\/?#[]% ")
+    assert rest[:1] in ("", "/", "?", "#")
+
+
+@given(user=st.text(string.printable.replace("/", "").replace("?", "").replace("#", "")), host=HOSTS)
+def test_user_info_is_never_accepted(user: str, host: str) -> None:
+    """An @ in the authority is refused, whatever stands before it."""
+    with pytest.raises(ValueError, match="not an absolute"):
+        split_url(f"https://{user}@{host}/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "mail.example.com",
+        "//mail.example.com/",
+        "/jmap",
+        "ftp://mail.example.com/",
+        "https:/mail.example.com",
+        "https://",
+        "https:///x",
+        "https://good.example\\@evil.example/",
+        "https://good.example\\.evil.example/",
+        "https://mail.example.com:/",
+        "https://mail.example.com:0/",
+        "https://mail.example.com:65536/",
+        "https://mail.example.com:+443/",
+        "https://mail.example.com:٤٤٣/",
+        "https://mail.example.com:443x/",
+        "https://mail example.com/",
+        "https://mail.example.com\n/",
+        "https://mail%2eexample.com/",
+        "https://-x.example/",
+        "https://x.example./",
+        "http://[127.0.0.1]/",
+        "https://[mail]/",
+        "https://[fe80::1%25eth0]/",
+        "https://[::1/",
+        "https://::1/",
+        "http\u017f://mail.example.com/",
+        "https://\u212aeys.example/",
+        "https://bücher.example/",
+    ],
+)
+def test_odd_urls_are_refused(url: str) -> None:
+    """Everything that two parsers could understand in two ways."""
+    with pytest.raises(ValueError, match=r".+"):
+        split_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("HTTPS://Mail.Example.COM/A", "https://mail.example.com"),
+        ("https://mail.example.com:443", "https://mail.example.com"),
+        ("https://mail.example.com:8443/x", "https://mail.example.com:8443"),
+        ("http://localhost:80?x", "http://localhost"),
+        ("ws://localhost:8080/ws", "http://localhost:8080"),
+        ("wss://mail.example.com/ws", "https://mail.example.com"),
+        ("https://[2001:DB8:0:0::1]:8443/", "https://[2001:db8::1]:8443"),
+    ],
+)
+def test_one_origin_has_one_spelling(url: str, origin: str) -> None:
+    """Case, default ports, WebSocket schemes and long IPv6 addresses make no difference."""
+    assert str(parse_origin(url)) == origin
+
+
+def test_templates_stay_strings() -> None:
+    """The braces of an RFC 6570 template are not touched."""
+    assert split_url("https://m.example/d/{accountId}/{blobId}?a={type}")[1] == "/d/{accountId}/{blobId}?a={type}"
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.8.9.10", "::1"])
+def test_this_machine(host: str) -> None:
+    """Localhost, all of 127/8, and ::1."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "localhost.example.com", "127.0.0.1.nip.io", "0.0.0.0", "::", "10.0.0.1", "127.1", "0177.0.0.1"],  # noqa: S104
+)
+def test_not_this_machine(host: str) -> None:
+    """What only looks like it."""
+    assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://mail.example.com", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("http://mail.example.com", False),
+        ("ws://mail.example.com", False),
+    ],
+)
+def test_where_a_secret_may_travel(url: str, *, safe: bool) -> None:
+    """Over TLS, or without leaving the machine."""
+    assert parse_origin(url).is_safe_for_secrets is safe

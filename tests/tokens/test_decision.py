@@ -1,0 +1,39 @@
+from itertools import product
+
+import pytest
+
+from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.window import Freshness
+
+ALL = list(product(Freshness, [False, True], [False, True]))
+
+
+@pytest.mark.parametrize(("freshness", "renewable", "backing_off"), ALL)
+def test_every_case_is_safe(freshness: Freshness, *, renewable: bool, backing_off: bool) -> None:
+    """A step for each case: an expired token is never sent, a fresh one always, and back-off is kept."""
+    step = decide(freshness, renewable=renewable, backing_off=backing_off)
+    uses = step in (Step.USE, Step.USE_AND_REFRESH)
+    assert uses or freshness in (Freshness.EXPIRING, Freshness.EXPIRED)
+    assert not (uses and freshness is Freshness.EXPIRED)
+    assert (step is Step.USE) or freshness is not Freshness.FRESH
+    if backing_off and renewable:
+        assert step in (Step.USE, Step.FAIL)
+
+
+@pytest.mark.parametrize(
+    ("freshness", "step"),
+    [
+        (Freshness.FRESH, Step.USE),
+        (Freshness.AGEING, Step.USE_AND_REFRESH),
+        (Freshness.EXPIRING, Step.WAIT),
+        (Freshness.EXPIRED, Step.WAIT),
+    ],
+)
+def test_when_all_is_well(freshness: Freshness, step: Step) -> None:
+    """The windows in their order."""
+    assert decide(freshness, renewable=True, backing_off=False) is step
+
+
+def test_a_lost_sign_in_still_looks_into_the_store() -> None:
+    """With nothing left to send it is looked whether another process has signed in, back-off or not."""
+    assert decide(Freshness.EXPIRED, renewable=False, backing_off=True) is Step.WAIT

@@ -1,0 +1,204 @@
+import multiprocessing
+import os
+import stat
+import string
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmap_proxy.errors import StoreError
+from jmap_proxy.tokens import load_tokens, save_tokens
+from jmap_proxy.tokens.datakey import DataKey, KeyFile
+from jmap_proxy.tokens.envelope import seal
+from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
+from tests.tokens.builders import token_set
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100)
+ODD_NAMES = ["..", ".", "a/b", "../../etc/passwd", "a.lock", "é" * 100, "ann@example.com", "%2e", "a\\b", "%"]
+
+
+def mode(path: Path) -> int:
+    """Return the permission bits."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def assert_untouched(folder: Path, keys: KeyFile, path: Path, because: str) -> None:
+    """See that loading and saving both fail with an error that names the file, and leave its bytes alone."""
+    before = path.read_bytes()
+    reading = partial(read_tokens, folder, "alice", keys)
+    writing = partial(write_tokens, folder, token_set(9), keys)
+    for attempt in (reading, writing):
+        with pytest.raises(StoreError, match=because) as caught:
+            attempt()
+        assert str(path) in caught.value.detail
+        assert caught.value.hint
+    assert path.read_bytes() == before
+
+
+async def test_what_is_saved_is_loaded(folder: Path, keys: KeyFile) -> None:
+    """Tokens come back whole; an account without a file has none."""
+    assert await load_tokens(folder, "alice", keys) is None
+    await save_tokens(folder, token_set(3), keys)
+    assert await load_tokens(folder, "alice", keys) == token_set(3)
+    assert await load_tokens(folder, "bob", keys) is None
+
+
+def test_files_are_private_and_encrypted(folder: Path, keys: KeyFile) -> None:
+    """The file is 0600 in a 0700 folder, whatever the umask, and holds no token in the clear."""
+    before = os.umask(0)
+    try:
+        write_tokens(folder, token_set(), keys)
+    finally:
+        os.umask(before)
+    path = token_file(folder, "alice")
+    assert (mode(path), mode(folder)) == (0o600, 0o700)
+    assert not [secret for secret in (b"access-1", b"refresh-1", b"alice") if secret in path.read_bytes()]
+
+
+def test_saving_leaves_nothing_behind(folder: Path, keys: KeyFile) -> None:
+    """After a save the folder holds the file and no temporary one."""
+    write_tokens(folder, token_set(1), keys)
+    write_tokens(folder, token_set(2), keys)
+    assert [path.name for path in folder.iterdir()] == ["alice.jwe"]
+
+
+def _die_before_the_rename(folder: Path, keys: KeyFile) -> None:
+    Path.replace = lambda *_: os._exit(9)  # type: ignore[method-assign]
+    write_tokens(folder, token_set(2), keys)
+
+
+def test_a_crash_before_the_rename_keeps_the_old_tokens(folder: Path, keys: KeyFile) -> None:
+    """A process that dies between write and rename leaves the old file whole, and its leftovers hurt nobody."""
+    write_tokens(folder, token_set(1), keys)
+    process = multiprocessing.get_context("spawn").Process(target=_die_before_the_rename, args=(folder, keys))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    assert len(list(folder.iterdir())) == 2
+    assert read_tokens(folder, "alice", keys) == token_set(1)
+    write_tokens(folder, token_set(3), keys)
+    assert read_tokens(folder, "alice", keys) == token_set(3)
+
+
+@pytest.mark.parametrize("permissions", [0o644, 0o640, 0o602])
+def test_a_file_open_to_others_is_refused(folder: Path, keys: KeyFile, permissions: int) -> None:
+    """The hint is the chmod that mends it."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    path.chmod(permissions)
+    assert_untouched(folder, keys, path, "can be used by others")
+    with pytest.raises(StoreError) as caught:
+        read_tokens(folder, "alice", keys)
+    assert caught.value.hint == f"run: chmod 600 {path}"
+
+
+def test_an_open_folder_is_refused(folder: Path, keys: KeyFile) -> None:
+    """Nothing is written into a folder that others can enter."""
+    write_tokens(folder, token_set(), keys)
+    folder.chmod(0o755)
+    with pytest.raises(StoreError, match="can be used by others"):
+        write_tokens(folder, token_set(2), keys)
+    assert read_tokens(folder, "alice", keys) == token_set()
+
+
+def test_a_link_is_refused(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+    """A link is not followed, neither to read nor to write."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    target = path.rename(tmp_path / "elsewhere")
+    path.symlink_to(target)
+    assert_untouched(folder, keys, path, "symbolic link")
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\x00", b"a.b.c.d.e", b"e30.b.c.d.e"])
+def test_a_damaged_file_is_left_alone(folder: Path, keys: KeyFile, content: bytes) -> None:
+    """What is no envelope is told as damaged."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(content)
+    assert_untouched(folder, keys, path, "damaged")
+
+
+def test_a_file_of_another_key_is_left_alone(folder: Path, keys: KeyFile) -> None:
+    """A file from another installation is told as such."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(seal(token_set(), DataKey(b"x" * 32)))
+    assert_untouched(folder, keys, path, "another data key")
+
+
+def test_a_file_of_another_account_is_left_alone(folder: Path, keys: KeyFile) -> None:
+    """A copied file does not sign one account in as the other."""
+    write_tokens(folder, token_set(account="bob"), keys)
+    path = token_file(folder, "bob").rename(token_file(folder, "alice"))
+    assert_untouched(folder, keys, path, "account 'bob'")
+
+
+def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: KeyFile) -> None:
+    """A newer form is not guessed at, and not taken for damage."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(seal(token_set(schema_version=2), keys.create()))
+    assert_untouched(folder, keys, path, "written in form 2, this program reads form 1")
+
+
+def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+    """A lost key is told, with the place where it was; no new one is made in its stead."""
+    write_tokens(folder, token_set(), keys)
+    key_file = tmp_path / "state" / "data.key"
+    key_file.unlink()
+    assert_untouched(folder, keys, token_file(folder, "alice"), f"data key is missing .*{key_file}")
+    assert not key_file.exists()
+
+
+def test_a_damaged_data_key_is_left_alone(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+    """A key file that holds no key fails loading and saving, and keeps its bytes."""
+    write_tokens(folder, token_set(), keys)
+    key_file = tmp_path / "state" / "data.key"
+    key_file.write_bytes(b"not a key")
+    with pytest.raises(StoreError, match="does not hold a data key"):
+        read_tokens(folder, "alice", keys)
+    with pytest.raises(StoreError, match="does not hold a data key"):
+        write_tokens(folder, token_set(2), keys)
+    assert key_file.read_bytes() == b"not a key"
+
+
+async def test_removing_forgets(store: FileTokenStore) -> None:
+    """After a removal there are no tokens; a second one has nothing to do."""
+    await store.save(token_set())
+    assert await store.load() == token_set()
+    assert await store.remove() is True
+    assert await store.load() is None
+    assert await store.remove() is False
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_account_names_stay_in_the_folder(folder: Path, keys: KeyFile, name: str) -> None:
+    """Any name gives a file of its own inside the folder."""
+    write_tokens(folder, token_set(account=name), keys)
+    assert read_tokens(folder, name, keys) == token_set(account=name)
+    (only,) = folder.iterdir()
+    assert only.is_file()
+
+
+@given(first=NAMES, second=NAMES)
+def test_account_names_do_not_collide(first: str, second: str) -> None:
+    """Two accounts never share a file, and no file's name can mean a path or be too long for a disk."""
+    one, other = (token_file(Path("/f"), name) for name in (first, second))
+    assert (one == other) == (first == second)
+    assert one.parent == Path("/f")
+    assert set(one.name) <= set(string.ascii_letters + string.digits + "_.-~@+%=")
+    assert len(one.name) < 230
+    assert one.with_suffix(".lock") != other
+
+
+def test_the_stored_form_has_absolute_times_and_a_version() -> None:
+    """The fields that are stored are these, so that a later version can tell what it reads."""
+    stored = msgspec.to_builtins(token_set())
+    assert stored["schema_version"] == 1
+    assert stored["expires_at"] - stored["obtained_at"] == 3600

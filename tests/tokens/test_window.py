@@ -1,0 +1,50 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmap_proxy.tokens.window import TOKEN_EXPIRY_BUFFER, Freshness, Window
+from tests.tokens.builders import HOUR, NOW, token_set
+
+LIVES = st.floats(0, 1e8)
+ORDER = [Freshness.FRESH, Freshness.AGEING, Freshness.EXPIRING, Freshness.EXPIRED]
+
+
+def test_a_token_of_an_hour() -> None:
+    """The hard window is the last 60 s, the soft one the 240 s before that."""
+    window = Window.of(token_set(life=HOUR))
+    assert TOKEN_EXPIRY_BUFFER == 60
+    assert (window.soft_at, window.hard_at, window.expires_at) == (NOW + 3300, NOW + 3540, NOW + 3600)
+
+
+def test_a_token_of_five_seconds() -> None:
+    """The windows shrink with the life."""
+    window = Window.of(token_set(life=5))
+    assert (window.soft_at, window.hard_at, window.expires_at) == (NOW + 2, NOW + 2.5, NOW + 5)
+
+
+def test_without_refresh_token_there_is_no_window() -> None:
+    """What cannot be refreshed is fresh until it has expired."""
+    window = Window.of(token_set(refresh_token=""))
+    assert window.freshness(NOW + HOUR - 0.001) is Freshness.FRESH
+    assert window.freshness(NOW + HOUR) is Freshness.EXPIRED
+
+
+def test_a_token_that_ends_before_it_began_is_expired() -> None:
+    """Nonsense in the times does not make a token good."""
+    assert Window.of(token_set(life=-10)).freshness(NOW) is Freshness.EXPIRED
+
+
+@given(life=LIVES)
+def test_the_buffer_is_never_more_than_half_the_life(life: float) -> None:
+    """Callers never wait before half the life is over, nor earlier than a minute before the end."""
+    window = Window.of(token_set(life=life, obtained_at=0.0, expires_at=life))
+    assert window.expires_at - window.hard_at <= min(TOKEN_EXPIRY_BUFFER, life / 2) + 1e-6
+    assert window.soft_at <= window.hard_at <= window.expires_at
+    assert window.soft_at >= 0.4 * life - 1e-6
+
+
+@given(life=LIVES, times=st.tuples(st.floats(-1e8, 2e8), st.floats(-1e8, 2e8)))
+def test_freshness_only_goes_down(life: float, times: tuple[float, float]) -> None:
+    """As time goes on a token gets older, never younger."""
+    window = Window.of(token_set(obtained_at=0.0, expires_at=life))
+    earlier, later = (ORDER.index(window.freshness(time)) for time in sorted(times))
+    assert earlier <= later
