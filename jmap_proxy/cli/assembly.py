@@ -138,4 +138,7 @@ def _read_secret(name: str, account: Account) -> str:
         raise ConfigError(f"accounts.{name}.client_secret_file: {error.detail}", hint=error.hint) from None
     if raw is None or not raw.strip():
         raise ConfigError(f"accounts.{name}.client_secret_file: {path} is missing or empty", hint="write it there")
-    return raw.decode("utf-8", "strict").strip()
+    try:
+        return raw.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"accounts.{name}.client_secret_file: {path} is not text", hint="write it anew") from None

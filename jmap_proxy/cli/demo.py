@@ -17,7 +17,7 @@ import click
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_log_level
-from jmap_proxy.cli.running import running_proxy, until_stopped
+from jmap_proxy.cli.running import running_proxy, stop_signals
 from jmap_proxy.cli.signing_in import sign_in_and_save
 from jmap_proxy.config import Account, Config, Listen
 from jmap_proxy.proxy.session import local_prefix
@@ -48,19 +48,20 @@ class Demo:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready.")
 @click.option("--token-life", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds a token lives.")
-@with_log_level("warning")
+@with_log_level("error")
 def demo(*, as_json: bool, token_life: float) -> None:
     """Run the whole chain on this machine, signed in, without touching your configuration."""
     run(_demo(as_json=as_json, token_life=token_life))
 
 
 async def _demo(*, as_json: bool, token_life: float) -> None:
+    stopped = stop_signals()
     async with running_demo(token_life) as (told, api_url, account_id):
         if as_json:
             click.echo(told.as_json())
         else:
             click.echo(_welcome(told, api_url, account_id, token_life))
-        await until_stopped()
+        await stopped.wait()
 
 
 @asynccontextmanager

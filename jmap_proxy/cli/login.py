@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,10 @@ def _print_url(url: str) -> None:
 
 
 def _open_browser(url: str) -> None:
-    if webbrowser.open(url):
-        click.echo("A browser opens for the sign-in. If none does, open:", err=True)
-    else:
-        click.echo("No browser could be opened. Open this on this machine:", err=True)
+    click.echo("A browser opens for the sign-in. If none does, open this on this machine:", err=True)
     click.echo(url, err=True)
+    # In a thread: a browser of the terminal blocks until it ends, and needs the loopback listener before that.
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:

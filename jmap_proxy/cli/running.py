@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.listener import Answer
 
 ADMIN_PATIENCE = 1.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +75,28 @@ async def _open(opened: list[Listener], key: str, text: str, answer: Answer, con
     opened.append(listener)
     try:
         return await listener.open(address.host, address.port)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a host that no IDNA knows
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(
-            f"listen.{key}: cannot listen on {text}: {error.strerror}",
+            f"listen.{key}: cannot listen on {text}: {reason}",
             hint="see whether another jmap-proxy is running, or choose another port",
         ) from None
 
 
-async def until_stopped() -> None:
-    """Wait for SIGINT or SIGTERM; a second one ends the process at once."""
+def stop_signals() -> asyncio.Event:
+    """An event that the first SIGINT or SIGTERM sets; a second one ends the process at once.
+
+    To be called before anybody is told that the program is ready: who knows it may stop it.
+    """
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
+
+    def stop() -> None:
+        stopped.set()
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop)
+    return stopped

@@ -8,7 +8,7 @@ import click
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
-from jmap_proxy.cli.running import running_proxy, until_stopped
+from jmap_proxy.cli.running import running_proxy, stop_signals
 from jmap_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ def serve(config: Config) -> None:
 
 async def _serve(config: Config) -> None:
     async with Assembly(config) as assembly, running_proxy(assembly) as addresses:
+        stopped = stop_signals()
         for address in filter(None, (addresses.http, addresses.https)):
             click.echo(f"listening on {address}")
         if addresses.admin:
             click.echo(f"admin on {addresses.admin}")
-        await until_stopped()
+        await stopped.wait()

@@ -37,7 +37,10 @@ async def sign_in_and_save(assembly: Assembly, name: str, show_url: Callable[[st
         ConfigError, StoreError, ProviderError, SignInError, UpstreamError: nothing was saved.
     """
     store = assembly.store(name)
-    await store.load()  # a file that cannot be overwritten is told before the user signs in, not after
+    keys = assembly.local_keys
+    # A file that cannot be overwritten is told before the user signs in, not after.
+    await store.load()
+    has_key = await asyncio.to_thread(keys.has_key, name)
     hint = name if "@" in name else ""
     tokens = await (await assembly.sign_in(name)).by_browser(name, show_url, login_hint=hint)
     plane = await assembly.plane(name, FixedToken(tokens.access_token))
@@ -49,6 +52,5 @@ async def sign_in_and_save(assembly: Assembly, name: str, show_url: Callable[[st
         )
     async with store.lock():
         await store.save(tokens)
-    keys = assembly.local_keys
-    key = "" if keys.has_key(name) else await asyncio.to_thread(keys.renew, name)
+    key = "" if has_key else await asyncio.to_thread(keys.renew, name)
     return SignedIn(session.username, session.mail_account, key)

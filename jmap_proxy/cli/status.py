@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import aiohttp
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.config import Config, parse_address
 from jmap_proxy.errors import StoreError
-from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+from jmap_proxy.status.overview import AccountStatus, LiveAccount, account_status, in_words
 
 ASK = aiohttp.ClientTimeout(total=2)
+
+
+class _Ready(msgspec.Struct):
+    """What is used of the answer of /readyz; anything else on that port is no proxy of ours."""
+
+    accounts: dict[str, LiveAccount]
 
 
 @click.command()
@@ -58,7 +64,7 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
     return statuses, live is not None
 
 
-async def _ask_proxy(config: Config) -> dict[str, Any] | None:
+async def _ask_proxy(config: Config) -> dict[str, LiveAccount] | None:
     """What a running proxy tells of its accounts; None if none answers."""
     address = parse_address("listen.admin", config.listen.admin)
     if address is None or not address.port:
@@ -69,21 +75,19 @@ async def _ask_proxy(config: Config) -> dict[str, Any] | None:
             aiohttp.ClientSession(timeout=ASK) as session,
             session.get(f"http://{host}:{address.port}/readyz", allow_redirects=False) as response,
         ):
-            told = msgspec.json.decode(await response.content.read(1 << 20))
-            accounts = told["accounts"]
-    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, KeyError, TypeError):
+            return msgspec.json.decode(await response.read(), type=_Ready).accounts
+    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return accounts if isinstance(accounts, dict) else None
 
 
 def _print_table(accounts: dict[str, AccountStatus], now: float) -> None:
     table = Table("account", "state", "token expires", "next refresh", "last error", box=None, pad_edge=False)
     for name, account in accounts.items():
         table.add_row(
-            name,
+            Text(name),  # as it is: a plain string would be read as markup
             account.state.value,
             in_words(account.expires_at, now),
             in_words(account.next_refresh_at, now),
-            account.last_error or "-",
+            Text(account.last_error or "-"),
         )
     Console(soft_wrap=False).print(table)

@@ -52,9 +52,9 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
     if status == OK:
         return _parse_success(fields)
     error = fields.get("error")
-    if error in GRANT_GONE and fields.get("temporary") is not True and 400 <= status < 500:  # noqa: PLR2004
-        return Rejected(str(error))
     told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"
+    if told in GRANT_GONE and not fields.get("temporary") and 400 <= status < 500:  # noqa: PLR2004
+        return Rejected(told)
     return Transient(
         f"the token endpoint answers {status} ({told})", parse_retry_after(headers.get("Retry-After"), now)
     )
@@ -78,19 +78,23 @@ def _parse_success(fields: dict[str, Any]) -> Outcome:
     token_type = fields.get("token_type", "Bearer")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
         return Transient("the token endpoint gives a token that is not a bearer token")
-    refresh_token = fields.get("refresh_token")
     return Refreshed(
         access_token=access_token,
-        refresh_token=refresh_token if isinstance(refresh_token, str) else "",
+        refresh_token=_text(fields.get("refresh_token")),
         life=parse_life(fields.get("expires_in")),
-        scope=scope if isinstance(scope := fields.get("scope"), str) else "",
-        id_token=id_token if isinstance(id_token := fields.get("id_token"), str) else "",
+        scope=_text(fields.get("scope")),
+        id_token=_text(fields.get("id_token")),
     )
 
 
 def _is_token(value: Any) -> TypeGuard[str]:
     """Whether it can stand in a header field: visible ASCII (RFC 6749 appendix A.12; no space can survive there)."""
     return isinstance(value, str) and bool(value) and all("!" <= character <= "~" for character in value)
+
+
+def _text(value: Any) -> str:
+    """A value of printable ASCII (RFC 6749 appendix A), "" for whatever else; half a surrogate could not be stored."""
+    return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def is_for(parameters: Mapping[str, Sequence[str]], attempt: Attempt) -> bool:
     What does not belong is passed over and the sign-in goes on: any page can send the browser to the loopback port.
     """
     states = parameters.get("state", [])
-    return len(states) == 1 and hmac.compare_digest(states[0].encode(), attempt.state.encode())
+    return len(states) == 1 and hmac.compare_digest(states[0].encode(errors="replace"), attempt.state.encode())
 
 
 def read_callback(parameters: Mapping[str, Sequence[str]], metadata: ProviderMetadata) -> str:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_AGE = 3600.0
 """Seconds that metadata is used without asking again."""
 
+STALE_AGE = 60.0
+"""Seconds that stale metadata is used before the provider that could not be asked is asked again."""
+
 OK = 200
 
 
@@ -44,26 +47,33 @@ class Discovery:
         try:
             metadata = await self._fetch(issuer)
         except ProviderError:
-            if cached is not None:
-                return cached[1]
-            raise
+            if cached is None:
+                raise
+            self._cache[issuer] = (self._clock() - MAX_AGE + STALE_AGE, cached[1])
+            return cached[1]
         self._cache[issuer] = (self._clock(), metadata)
         return metadata
 
     async def _fetch(self, issuer: str) -> ProviderMetadata:
         seen: list[str] = []
+        hint = "check the account's issuer"
         for url in metadata_urls(issuer):
             answer = await self._http.get(url)
             if answer.status != OK:
                 seen.append(f"{url} answers {answer.status}")
                 continue
-            metadata = parse_metadata(answer.body, issuer)
-            for endpoint in (metadata.token_endpoint, metadata.authorization_endpoint, metadata.jwks_uri):
-                if endpoint:
-                    check_endpoint(endpoint)
-            return metadata
-        raise ProviderError(
-            f"no metadata for issuer {issuer}: {'; '.join(seen)}",
-            hint="check the account's issuer",
-            retry_after=1,
-        )
+            try:
+                return _trusted(answer.body, issuer)
+            except ProviderError as error:  # a web application answers 200 with its page to any path it does not know
+                seen.append(f"{url}: {error.detail}")
+                hint = error.hint or hint
+        raise ProviderError(f"no metadata for issuer {issuer}: {'; '.join(seen)}", hint=hint, retry_after=1)
+
+
+def _trusted(body: bytes, issuer: str) -> ProviderMetadata:
+    """The document, if it is this issuer's and names no endpoint that secrets may not be sent to."""
+    metadata = parse_metadata(body, issuer)
+    for endpoint in (metadata.token_endpoint, metadata.authorization_endpoint, metadata.jwks_uri):
+        if endpoint:
+            check_endpoint(endpoint)
+    return metadata

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer that are read at most; real metadata and key sets stay under 100 kB."""
 
+FIELDS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "jmap-proxy"}
+"""Sent with every request; without the second any coding would be welcome, without the third some firewalls refuse."""
+
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 
 
@@ -30,10 +33,16 @@ class Answer:
 
 
 class ProviderHttp:
-    """Requests to an identity provider through an aiohttp session that its maker owns."""
+    """Requests to an identity provider.
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    Args:
+        session: Without cookies, environment proxies or decompression; its maker owns it.
+        timeout: How long to wait for an answer.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, timeout: aiohttp.ClientTimeout = TIMEOUT) -> None:
         self._session = session
+        self._timeout = timeout
 
     async def get(self, url: str) -> Answer:
         """GET a JSON document. Raises ProviderError, as `post_form`."""
@@ -55,9 +64,9 @@ class ProviderHttp:
                 method,
                 url,
                 data=body,
-                headers={"Accept": "application/json", **headers},
+                headers={**FIELDS, **headers},
                 allow_redirects=False,
-                timeout=TIMEOUT,
+                timeout=self._timeout,
             ) as response:
                 return Answer(response.status, response.headers, await _read(response.content))
         except aiohttp.ClientSSLError as error:
@@ -65,7 +74,12 @@ class ProviderHttp:
                 f"{_place(url)}: TLS: {type(error).__name__}",
                 hint="for a private CA set the account's ca_file",
             ) from None
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (
+            TimeoutError,
+            aiohttp.ClientError,
+            OSError,
+            UnicodeError,
+        ) as error:  # the last: a host that no IDNA knows
             raise ProviderError(
                 f"{_place(url)}: {type(error).__name__}",
                 hint="check the issuer and the network",

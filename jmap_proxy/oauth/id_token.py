@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from jmap_proxy.errors import SignInError
 
@@ -46,7 +47,7 @@ def check_id_token(
         SignInError: any of the checks fails.
     """
     try:
-        token = jwt.decode(id_token, KeySet.import_key_set(jwks), algorithms=SIGNATURES)  # type: ignore[arg-type]
+        token = jwt.decode(id_token, KeySet(_signature_keys(jwks)), algorithms=SIGNATURES)
         jwt.JWTClaimsRegistry(
             now=int(now),
             leeway=LEEWAY,
@@ -65,6 +66,17 @@ def check_id_token(
     if authorized not in (None, client_id) or (isinstance(audience, list) and len(audience) > 1 and not authorized):
         raise SignInError("the provider's ID token was made for another client (azp)")
     return dict(token.claims)
+
+
+def _signature_keys(jwks: dict[str, Any]) -> list[Key]:
+    """The keys that can be used; what is not understood is passed over (RFC 7517 §5)."""
+    keys = []
+    for raw in jwks["keys"]:
+        if not isinstance(raw, dict) or raw.get("use", "sig") != "sig":
+            continue
+        with contextlib.suppress(JoseError, ValueError, KeyError, TypeError):
+            keys.append(JWKRegistry.import_key(raw))
+    return keys
 
 
 def _reason(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import html
+import logging
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 CALLBACK = "/callback"
 
+LONGEST_LINE = 32 << 10
+"""Bytes of a request line; the codes of some providers are signed tokens of several thousand."""
+
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>jmap-proxy</title>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
 <style>body{{font:1.1rem/1.5 system-ui;max-width:32rem;margin:15vh auto;padding:0 1rem}}</style>
@@ -27,6 +31,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+_silent = logging.getLogger("jmap_proxy.loopback")
+_silent.disabled = True  # aiohttp logs a malformed request with its bytes, which can hold the code
 
 
 class LoopbackRedirect:
@@ -42,7 +50,9 @@ class LoopbackRedirect:
         self._judge = judge
         self._result: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._runner = web.ServerRunner(
-            web.Server(self._visit, access_log=None), shutdown_timeout=1.0, handle_signals=False
+            web.Server(self._visit, access_log=None, logger=_silent, max_line_size=LONGEST_LINE),
+            shutdown_timeout=1.0,
+            handle_signals=False,
         )
         self.redirect_uri = ""
 

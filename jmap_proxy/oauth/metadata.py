@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from jmap_proxy.errors import ProviderError
@@ -9,7 +11,7 @@ from jmap_proxy.origins import split_url
 
 
 class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The members that are used here, by their names in the standards; unknown ones are passed over."""
+    """The members that are used here, by their names in the standards; unknown ones and nulls are passed over."""
 
     issuer: str
     authorization_endpoint: str = ""
@@ -48,8 +50,10 @@ def parse_metadata(body: bytes, issuer: str) -> ProviderMetadata:
         ProviderError: not the expected JSON, or its `issuer` is not exactly `issuer` (RFC 8414 §3.3).
     """
     try:
-        metadata = msgspec.json.decode(body, type=ProviderMetadata)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        document = msgspec.json.decode(body, type=dict[str, Any])
+        present = {name: value for name, value in document.items() if value is not None}
+        metadata = msgspec.convert(present, ProviderMetadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(f"the metadata of {issuer} is not as RFC 8414 asks: {error}") from None
     if metadata.issuer != issuer:
         raise ProviderError(

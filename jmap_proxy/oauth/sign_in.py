@@ -88,7 +88,7 @@ class SignIn:
         answer = await self._http.get(jwks_uri)
         try:
             jwks = json.loads(answer.body) if answer.status == OK else None
-        except ValueError:
+        except (ValueError, RecursionError):
             jwks = None
         if not isinstance(jwks, dict):
             raise SignInError(f"the provider's keys cannot be read: {jwks_uri} answers {answer.status}")

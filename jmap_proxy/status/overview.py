@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -11,9 +11,23 @@ from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jmap_proxy.tokens.tokenset import TokenSet
+
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+"""Epoch seconds that a calendar knows."""
+
+
+class LiveAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """What /readyz of a running proxy tells of an account."""
+
+    state: State
+    generation: int = 0
+    obtained_at: Moment | None = None
+    expires_at: Moment | None = None
+    next_refresh_at: Moment | None = None
+    last_error: str = ""
+    last_error_at: Moment | None = None
 
 
 class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +60,7 @@ def account_status(
     local_key: bool,
     stored: TokenSet | None,
     store_error: str,
-    live: Mapping[str, Any] | None,
+    live: LiveAccount | None,
     now: float,
 ) -> AccountStatus:
     """How an account is doing.
@@ -83,18 +97,7 @@ def account_status(
     return msgspec.structs.replace(
         status,
         told_by="proxy",
-        state=State(live["state"]),
-        **{
-            name: live.get(name)
-            for name in (
-                "generation",
-                "obtained_at",
-                "expires_at",
-                "next_refresh_at",
-                "last_error",
-                "last_error_at",
-            )
-        },
+        **msgspec.structs.asdict(live),
     )
 
 

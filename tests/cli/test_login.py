@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from jmap_proxy.sandbox import browse
+
+if TYPE_CHECKING:
+    from tests.cli.helpers import World
+
+ROBOT = """import asyncio, sys
+from jmap_proxy.sandbox import browse
+asyncio.run(browse(sys.argv[1]))
+"""
+
+
+def local_key(out: str) -> list[str]:
+    """What the lines `Local key: …` tell."""
+    return [line.removeprefix("Local key: ") for line in out.splitlines() if line.startswith("Local key: ")]
+
+
+async def test_without_a_browser_the_url_stands_alone(world: World) -> None:
+    """The first line of stdout is the URL and nothing else; after the sign-in come the key and what to type."""
+    program = await world.start("login", "alice", "--no-browser")
+    url = await program.line()
+    assert url.startswith(f"{world.idp.issuer}/authorize?")
+    assert " " not in url
+    assert (await browse(url))[0] == 200
+    ended = await program.end()
+    assert ended.code == 0
+    (key,) = local_key(ended.out)
+    assert world.assembly().local_keys.account_of(key) == "alice"
+    assert "/.well-known/jmap\n" in ended.out
+    assert "User name: demo" in ended.out
+    assert ended.err.startswith("Open this in a browser on this machine:\n")
+
+
+async def test_a_browser_is_opened(world: World) -> None:
+    """Also one that blocks until it ends, as those of a terminal do; a second sign-in keeps the key."""
+    first = await world.sign_in()
+    robot = world.folder / "robot.py"
+    robot.write_text(ROBOT)
+    program = await world.start("login", "alice", BROWSER=f"{sys.executable} {robot} %s")
+    ended = await program.end()
+    assert ended.code == 0
+    assert local_key(ended.out) == []
+    assert "The local key stays as it is" in ended.out
+    assert f"{world.idp.issuer}/authorize?" in ended.err
+    assert world.assembly().local_keys.account_of(first.local_key) == "alice"
+
+
+async def test_both_session_urls_are_told(world: World) -> None:
+    """What is configured to listen is what a client is pointed at; an IPv6 address stands in brackets."""
+    text = world.config.read_text().replace('http = "127.0.0.1:0"', 'http = ""\nhttps = "[::1]:8621"')
+    world.config.write_text(text.replace("[listen]", '[listen]\ncert_file = "c"\nkey_file = "k"'))
+    program = await world.start("login", "alice", "--no-browser")
+    await browse(await program.line())
+    ended = await program.end()
+    assert "Session URL: https://[::1]:8621/.well-known/jmap\n" in ended.out
+    assert "http://" not in ended.out.partition("\n")[2]
+
+
+async def test_a_refused_sign_in_is_told(world: World) -> None:
+    """Exit code 77, a hint, nothing saved."""
+    world.idp.settings.deny = True
+    program = await world.start("login", "alice", "--no-browser")
+    status, page = await browse(await program.line())
+    assert status == 400
+    assert "access_denied" in page
+    ended = await program.end()
+    assert ended.code == 77
+    assert "error: the sign-in was refused" in ended.err
+    assert "hint: sign in again" in ended.err
+    assert not world.token_file.exists()

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.oauth.discovery import MAX_AGE, STALE_AGE
+from jmap_proxy.sandbox import Fault
+from tests.oauth.helpers import Parts, Scripted
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+    from jmap_proxy.sandbox import IdentityProvider
+    from tests.sandbox.helpers import Clock
+
+OAUTH = "/.well-known/oauth-authorization-server"
+OIDC = "/.well-known/openid-configuration"
+
+
+def document(issuer: str, **changes: Any) -> tuple[int, bytes, dict[str, str]]:
+    """A metadata answer of that issuer."""
+    fields = {"issuer": issuer, "token_endpoint": f"{issuer}/token", **changes}
+    return 200, json.dumps(fields).encode(), {}
+
+
+async def refused(parts: Parts) -> ProviderError:
+    """The error of a discovery that finds nothing usable."""
+    with pytest.raises(ProviderError) as caught:
+        await parts.discovery.metadata(parts.client.issuer)
+    return caught.value
+
+
+async def test_rfc_8414_comes_first(session: ClientSession, clock: Clock) -> None:
+    """Where the OAuth document exists the OpenID one is not asked for."""
+    async with Scripted() as server:
+        server.answers[OAUTH] = document(server.origin)
+        metadata = await Parts(session, clock, server.origin).discovery.metadata(server.origin)
+        assert metadata.token_endpoint == f"{server.origin}/token"
+        assert server.paths == [OAUTH]
+
+
+@pytest.mark.parametrize(
+    "first", [(404, b"", {}), (503, b"", {}), (200, b"<!doctype html>", {}), (302, b"", {"Location": OIDC})]
+)
+async def test_openid_discovery_is_the_fallback(
+    session: ClientSession, clock: Clock, first: tuple[int, bytes, dict[str, str]]
+) -> None:
+    """A missing document, a redirect or a web application's page for any path: OpenID's place is asked."""
+    async with Scripted() as server:
+        server.answers |= {OAUTH: first, OIDC: document(server.origin)}
+        metadata = await Parts(session, clock, server.origin).discovery.metadata(server.origin)
+        assert metadata.issuer == server.origin
+        assert server.paths == [OAUTH, OIDC]
+
+
+async def test_a_redirect_is_not_followed(session: ClientSession, clock: Clock) -> None:
+    """Metadata that a redirect leads to is not read, good as it may be."""
+    async with Scripted() as server:
+        server.answers["/elsewhere"] = document(server.origin)
+        for path in (OAUTH, OIDC):
+            server.answers[path] = (302, b"", {"Location": "/elsewhere"})
+        error = await refused(Parts(session, clock, server.origin))
+        assert "302" in str(error)
+        assert server.paths == [OAUTH, OIDC]
+
+
+async def test_the_answer_is_cached_for_an_hour(parts: Parts, idp: IdentityProvider, clock: Clock) -> None:
+    """Metadata is asked for once, and again when it is an hour old."""
+    first = await parts.discovery.metadata(idp.issuer)
+    clock.now += MAX_AGE - 1
+    assert await parts.discovery.metadata(idp.issuer) is first
+    assert idp.metadata_requests == 1
+    clock.now += 1
+    await parts.discovery.metadata(idp.issuer)
+    assert idp.metadata_requests == 2
+
+
+async def test_stale_metadata_serves_while_the_provider_is_down(
+    parts: Parts, idp: IdentityProvider, clock: Clock
+) -> None:
+    """A provider that cannot be asked is not asked for every token, but every minute."""
+    first = await parts.discovery.metadata(idp.issuer)
+    clock.now += MAX_AGE
+    idp.faults.add("metadata", Fault(drop_early=True, count=-1))
+    assert await parts.discovery.metadata(idp.issuer) is first
+    asked = idp.metadata_requests
+    assert await parts.discovery.metadata(idp.issuer) is first
+    assert idp.metadata_requests == asked
+    idp.faults.clear()
+    clock.now += STALE_AGE
+    assert await parts.discovery.metadata(idp.issuer) == first
+    assert idp.metadata_requests == asked + 1
+
+
+async def test_a_provider_that_was_never_reached_is_an_error(parts: Parts, idp: IdentityProvider) -> None:
+    """Nothing cached, nothing to serve; the next try can succeed."""
+    idp.faults.add("metadata", Fault(drop_early=True, count=-1))
+    assert (await refused(parts)).retry_after
+    idp.faults.clear()
+    assert (await parts.discovery.metadata(idp.issuer)).issuer == idp.issuer
+
+
+@pytest.mark.parametrize("other", ["https://evil.example", None])
+async def test_another_issuers_metadata_is_refused(parts: Parts, idp: IdentityProvider, other: str | None) -> None:
+    """Another issuer, or the same one with a slash at the end; the hint says what to compare."""
+    idp.settings.metadata_overrides = {"issuer": other or f"{idp.issuer}/"}
+    assert "slash" in (await refused(parts)).hint
+
+
+@pytest.mark.parametrize("member", ["token_endpoint", "authorization_endpoint", "jwks_uri"])
+async def test_an_endpoint_over_plain_http_is_refused(parts: Parts, idp: IdentityProvider, member: str) -> None:
+    """Metadata that would send a secret off the machine in the clear is not trusted at all."""
+    idp.settings.metadata_overrides = {member: "http://sso.example/x"}
+    assert "plain http" in str(await refused(parts))
+
+
+async def test_garbage_is_refused(parts: Parts, idp: IdentityProvider) -> None:
+    """Bytes that are no JSON at both places."""
+    idp.faults.add("metadata", Fault(garbage=True, count=2))
+    assert "RFC 8414" in str(await refused(parts))
+    idp.faults.add("metadata", Fault(body=b"x" * (1 << 21), count=2))
+    assert "more than" in str(await refused(parts))

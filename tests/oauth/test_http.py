@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from jmap_proxy.errors import ProviderError
+from jmap_proxy.oauth.http import ANSWER_LIMIT, ProviderHttp, check_endpoint
+from jmap_proxy.sandbox import Fault, IdentityProvider
+from jmap_proxy.tls import client_context
+from tests.oauth.certificates import private_authority
+from tests.oauth.helpers import Scripted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "very-secret-token"
+
+
+async def failure(session: ClientSession, url: str) -> ProviderError:
+    """The error of a POST that carries a secret; no text of it shows the secret."""
+    with pytest.raises(ProviderError) as caught:
+        await ProviderHttp(session).post_form(url, {"refresh_token": SECRET}, {"Authorization": f"Basic {SECRET}"})
+    assert SECRET not in f"{caught.value!r} {caught.value.hint} {caught.value.__cause__!r}"
+    return caught.value
+
+
+async def test_a_get_asks_for_plain_json(session: ClientSession) -> None:
+    """Status, header fields and bytes come as they are; no compression is asked for."""
+    async with Scripted({"/a": (418, b"tea", {"X-Kind": "green"})}) as server:
+        answer = await ProviderHttp(session).get(f"{server.origin}/a")
+    assert (answer.status, answer.body, answer.headers["x-kind"]) == (418, b"tea", "green")
+    assert server.headers[0]["Accept"] == "application/json"
+    assert server.headers[0]["Accept-Encoding"] == "identity"
+    assert server.headers[0]["User-Agent"] == "jmap-proxy"
+
+
+async def test_redirects_are_not_followed(session: ClientSession) -> None:
+    """A redirect is an answer like another, for GET and for POST."""
+    async with Scripted({"/a": (307, b"", {"Location": "/b"}), "/b": (200, b"", {})}) as server:
+        http = ProviderHttp(session)
+        assert (await http.get(f"{server.origin}/a")).status == 307
+        assert (await http.post_form(f"{server.origin}/a", {"x": SECRET}, {})).status == 307
+        assert server.paths == ["/a", "/a"]
+
+
+async def test_cookies_are_not_kept(session: ClientSession) -> None:
+    """What a provider sets is not sent back."""
+    async with Scripted({"/a": (200, b"", {"Set-Cookie": "track=me; Path=/"})}) as server:
+        http = ProviderHttp(session)
+        await http.get(f"{server.origin}/a")
+        await http.get(f"{server.origin}/a")
+        assert not any("Cookie" in headers for headers in server.headers)
+
+
+async def test_an_endless_answer_is_refused(session: ClientSession) -> None:
+    """More than a megabyte is not read; a megabyte is."""
+    async with Scripted() as server:
+        server.answers = {"/ok": (200, b"x" * ANSWER_LIMIT, {}), "/big": (200, b"x" * (ANSWER_LIMIT + 1), {})}
+        assert len((await ProviderHttp(session).get(f"{server.origin}/ok")).body) == ANSWER_LIMIT
+        assert "more than" in str(await failure(session, f"{server.origin}/big"))
+
+
+async def test_a_dropped_connection_is_a_provider_error(session: ClientSession, idp: IdentityProvider) -> None:
+    """No answer at all, with the request handled or not."""
+    for fault in (Fault(drop=True), Fault(drop_early=True)):
+        idp.faults.add("token", fault)
+        error = await failure(session, f"{idp.issuer}/token?leak={SECRET}")
+        assert error.retry_after == 1
+
+
+async def test_a_port_where_nobody_listens_is_a_provider_error(session: ClientSession) -> None:
+    """The error names where the request went."""
+    async with Scripted() as server:
+        origin = server.origin
+    assert origin in str(await failure(session, f"{origin}/token"))
+
+
+async def test_a_timeout_is_a_provider_error(session: ClientSession, idp: IdentityProvider) -> None:
+    """A provider that never answers is given up on."""
+    hold = asyncio.Event()
+    idp.faults.add("jwks", Fault(hold=hold))
+    with pytest.raises(ProviderError, match="Timeout"):
+        await ProviderHttp(session, ClientTimeout(total=0.05)).get(f"{idp.issuer}/jwks")
+    hold.set()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sso.example/token",
+        "http://127.0.0.1.evil.example/token",
+        "http://localhost.evil.example/",
+        "ftp://127.0.0.1/",
+        "https://user:pw@sso.example/",
+        "/token",
+        "",
+        f"https://{'a' * 70}.example/",
+        "https://a..example/",
+    ],
+)
+async def test_no_secret_goes_to_an_unsafe_place(session: ClientSession, url: str) -> None:
+    """Plain http leaves this machine only with no secret in it, so not at all; what is no URL fails in the same way."""
+    await failure(session, url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://sso.example/t", "http://127.0.0.1:1/t", "http://[::1]:1/t", "http://localhost/"]
+)
+def test_tls_and_loopback_are_safe(url: str) -> None:
+    """Verified TLS, or a way that does not leave the machine."""
+    check_endpoint(url)
+
+
+async def test_a_private_authority_counts_only_where_it_is_named(tmp_path: Path) -> None:
+    """With ca_file the provider is trusted, without it the hint names ca_file."""
+    ca_file, context = private_authority(tmp_path)
+    async with IdentityProvider(ssl_context=context) as idp:
+        url = f"{idp.issuer}/jwks"
+        async with ClientSession(connector=TCPConnector(ssl=client_context(str(ca_file)))) as session:
+            assert (await ProviderHttp(session).get(url)).status == 200
+        async with ClientSession(connector=TCPConnector(ssl=client_context())) as session:
+            error = await failure(session, url)
+    assert "TLS" in str(error)
+    assert "ca_file" in error.hint

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import ClientSession
+
+from jmap_proxy.proxy.listener import Listener
+from jmap_proxy.status.health import AdminHandler, readiness
+from jmap_proxy.tokens.report import State, TokenReport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+NOW = 1000.0
+
+
+def report(state: State, expires_at: float | None = NOW + 60, account: str = "alice") -> TokenReport:
+    """An account in that state."""
+    return TokenReport(account=account, state=state, expires_at=expires_at, last_error="something")
+
+
+class Admin:
+    """The admin listener, and what it has to tell."""
+
+    def __init__(self, client: ClientSession) -> None:
+        self.reports = [report(State.OK)]
+        self.origin = ""
+        self._client = client
+
+    async def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, Any], dict[str, str]]:
+        """Status, content and header fields of an answer."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self._client.request(method, f"{self.origin}{path}", headers=fields) as response:
+            content = {} if method == "HEAD" else await response.json(content_type=None)
+            return response.status, content, dict(response.headers)
+
+
+@pytest.fixture
+async def admin() -> AsyncIterator[Admin]:
+    """Give an admin listener with one account that is well."""
+    async with ClientSession() as client:
+        admin = Admin(client)
+        listener = Listener(AdminHandler(lambda: admin.reports, lambda: NOW), patience=0.1)
+        admin.origin = await listener.open("127.0.0.1", 0)
+        yield admin
+        await listener.close()
+
+
+@pytest.mark.parametrize(
+    ("state", "expires_at", "ready"),
+    [
+        (State.OK, NOW + 1, True),
+        (State.OK, NOW - 1, True),
+        (State.RETRYING, NOW + 1, True),
+        (State.RETRYING, NOW, False),
+        (State.RETRYING, None, False),
+        (State.UNSAVED, NOW + 1, True),
+        (State.UNSAVED, NOW - 1, False),
+        (State.NEEDS_LOGIN, NOW + 1, False),
+        (State.NEEDS_LOGIN, None, False),
+        (State.STORE_ERROR, None, False),
+    ],
+)
+def test_an_account_is_ready_while_it_can_be_used(state: State, expires_at: float | None, ready: bool) -> None:
+    """Well, or in passing trouble with a token that still lives; an idle account refreshes when it is asked."""
+    assert readiness([report(state, expires_at)], NOW)[0] is ready
+
+
+def test_all_accounts_must_be_ready() -> None:
+    """One that is not makes the whole not ready; each is told of."""
+    ready, told = readiness([report(State.OK), report(State.NEEDS_LOGIN, account="bob")], NOW)
+    assert not ready
+    assert told["status"] == "not ready"
+    assert {name: account["state"] for name, account in told["accounts"].items()} == {
+        "alice": "ok",
+        "bob": "needs_login",
+    }
+
+
+def test_no_account_is_nothing_to_wait_for() -> None:
+    """An empty proxy is ready."""
+    assert readiness([], NOW) == (True, {"status": "ready", "accounts": {}})
+
+
+async def test_health_is_about_the_process_only(admin: Admin) -> None:
+    """/healthz is 200 whatever the accounts do."""
+    admin.reports = [report(State.NEEDS_LOGIN)]
+    status, content, headers = await admin.ask("/healthz")
+    assert (status, content) == (200, {"status": "ok"})
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_readiness_is_about_the_accounts(admin: Admin) -> None:
+    """/readyz is 200 or 503, with the reason."""
+    assert (await admin.ask("/readyz"))[0] == 200
+    admin.reports = [report(State.STORE_ERROR)]
+    status, content, _ = await admin.ask("/readyz")
+    assert (status, content["accounts"]["alice"]["last_error"]) == (503, "something")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_it_takes_no_orders(admin: Admin, path: str) -> None:
+    """Only GET and HEAD, and a 405 says so."""
+    assert (await admin.ask(path, "HEAD"))[0] == 200
+    for method in ("POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        status, content, headers = await admin.ask(path, method)
+        assert (status, headers["Allow"]) == (405, "GET, HEAD")
+        assert content["type"] == "urn:jmap-proxy:error:method-refused"
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz/", "//readyz", "/.well-known/jmap"])
+async def test_there_is_nothing_else(admin: Admin, path: str) -> None:
+    """Other paths are 404."""
+    assert (await admin.ask(path))[0] == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1:1", "", "127.0.0.1@evil"])
+async def test_another_host_is_refused(admin: Admin, host: str) -> None:
+    """A page that rebinds its name to this machine learns nothing."""
+    status, content, _ = await admin.ask("/readyz", Host=host)
+    assert status == 421
+    assert "accounts" not in content
+
+
+async def test_two_hosts_are_refused(admin: Admin) -> None:
+    """Which one is meant cannot be told."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.origin.rpartition(":")[2]))
+    writer.write(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith((b"HTTP/1.1 421", b"HTTP/1.0 400", b"HTTP/1.1 400"))
+    assert b"accounts" not in answer
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}]
+)
+async def test_a_web_page_is_refused(admin: Admin, headers: dict[str, str]) -> None:
+    """What a page's script or image asks for is not answered; a typed address is."""
+    assert (await admin.ask("/readyz", **headers))[0] == 403
+    assert (await admin.ask("/readyz", Sec_Fetch_Site="none"))[0] == 200
