@@ -126,9 +126,28 @@ def load_config(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
     try:
-        return parse_config(text)
+        return _with_files_beside(parse_config(text), path.parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.detail}", hint=error.hint) from None
+
+
+def _with_files_beside(config: Config, folder: Path) -> Config:
+    """The configuration with the files that it names relatively taken to be beside it; "~" stays for its user."""
+
+    def beside(name: str) -> str:
+        return str(folder / name) if name and not name.startswith("~") else name
+
+    listen = config.listen
+    return msgspec.structs.replace(
+        config,
+        listen=msgspec.structs.replace(listen, cert_file=beside(listen.cert_file), key_file=beside(listen.key_file)),
+        accounts={
+            name: msgspec.structs.replace(
+                account, ca_file=beside(account.ca_file), client_secret_file=beside(account.client_secret_file)
+            )
+            for name, account in config.accounts.items()
+        },
+    )
 
 
 def parse_config(text: str) -> Config:

@@ -135,6 +135,17 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
         load_config(path)
 
 
+def test_files_are_taken_to_be_beside_the_configuration(tmp_path: Path) -> None:
+    """A relative file name does not depend on where the program is started; "~" and absolute names stay."""
+    (tmp_path / "config.toml").write_text(
+        EVERY_KEY.replace('"key.pem"', '"~/key.pem"').replace('"secret"', '"/secret"')
+    )
+    config = load_config(tmp_path / "config.toml")
+    assert (config.listen.cert_file, config.listen.key_file) == (str(tmp_path / "cert.pem"), "~/key.pem")
+    assert config.account("alice").ca_file == str(tmp_path / "ca.pem")
+    assert config.account("alice").client_secret_file == "/secret"
+
+
 def test_secrets_do_not_stand_in_the_configuration() -> None:
     """A client secret is refused with the place where it belongs, and not repeated."""
     with pytest.raises(ConfigError, match="client_secret") as caught:

@@ -1,4 +1,8 @@
-"""How long to wait after a failed refresh: full-jitter exponential back-off, and Retry-After. Pure."""
+"""How long not to try: full-jitter exponential back-off with Retry-After, and the cool-down. Pure: time is passed in.
+
+A moment that lies further ahead than anything that is ever waited for was noted before the clock was set back; it
+does not count any more.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,49 @@ from email.utils import parsedate_to_datetime
 BASE = 0.5
 CAP = 60.0
 RETRY_AFTER_CAP = 3600.0
+
+
+COOL_DOWN = 30.0
+"""Seconds without refreshes by 401 after the server has refused a token that was fresh; doubles up to the cap."""
+
+COOL_DOWN_CAP = 300.0
+
+
+class BackOff:
+    """Failed tries in a row, and when the next one makes sense."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = float("-inf")
+
+    def holds(self, now: float) -> bool:
+        """Whether it is too early for another try."""
+        return 0.0 < self.until - now < RETRY_AFTER_CAP + 1.0
+
+    def fail(self, now: float, jitter: float, retry_after: float | None) -> float:
+        """Note a failed try; the seconds to wait, as `delay` says."""
+        self.failures += 1
+        wait = delay(self.failures, jitter, retry_after)
+        self.until = now + wait
+        return wait
+
+
+class CoolDown:
+    """The time after a fresh token was refused, in which another one would not help either."""
+
+    def __init__(self) -> None:
+        self.seconds = COOL_DOWN
+        self._until = float("-inf")
+
+    def holds(self, now: float) -> bool:
+        """Whether it is on."""
+        return 0.0 < self._until - now < COOL_DOWN_CAP + 1.0
+
+    def begin(self, now: float) -> None:
+        """Start it; longer each time, unless the last one is long past."""
+        recent = now < self._until + COOL_DOWN_CAP
+        self.seconds = min(COOL_DOWN_CAP, self.seconds * 2) if recent else COOL_DOWN
+        self._until = now + self.seconds
 
 
 def delay(failures: int, jitter: float, retry_after: float | None) -> float:

@@ -17,10 +17,7 @@ class Step(enum.Enum):
     """Send the current token; see to it that a refresh runs in the background."""
 
     WAIT = enum.auto()
-    """Wait for the shared refresh."""
-
-    FAIL = enum.auto()
-    """There is nothing to send and it is too early to ask the provider again."""
+    """Wait for the shared task, which looks into the store and asks the provider unless it is too early for that."""
 
 
 def decide(freshness: Freshness, *, renewable: bool, backing_off: bool) -> Step:
@@ -34,8 +31,7 @@ def decide(freshness: Freshness, *, renewable: bool, backing_off: bool) -> Step:
     if freshness is Freshness.FRESH:
         return Step.USE
     if freshness is Freshness.EXPIRED:
-        # Not renewable: the shared task still looks whether another process has signed in meanwhile.
-        return Step.FAIL if backing_off and renewable else Step.WAIT
+        return Step.WAIT
     if backing_off or not renewable:
         return Step.USE
     return Step.USE_AND_REFRESH if freshness is Freshness.AGEING else Step.WAIT

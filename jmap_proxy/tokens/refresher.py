@@ -30,11 +30,6 @@ if TYPE_CHECKING:
 PATIENCE = 4.0
 """Seconds that a request waits for the identity provider; clients give up after 5 (measured: mujmap, himalaya)."""
 
-COOL_DOWN = 30.0
-"""Seconds without refreshes by 401 after the server has refused a token that was fresh; doubles up to the cap."""
-
-COOL_DOWN_CAP = 300.0
-
 log = structlog.get_logger("jmap_proxy.tokens")
 
 
@@ -72,13 +67,11 @@ class TokenRefresher:
         self._refused = ""
         self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
         self._lost_refresh_token: str | None = None
-        self._failures = 0
-        self._retry_at = 0.0
+        self._back_off = backoff.BackOff()
+        self._cool_down = backoff.CoolDown()
         self._unsaved = False
         self._last_error = ""
         self._last_error_at: float | None = None
-        self._cool_down = COOL_DOWN
-        self._cool_down_until = float("-inf")
 
     async def ensure_valid_token(self) -> str:
         """An access token that is valid now; refreshes it first where that is due.
@@ -103,10 +96,8 @@ class TokenRefresher:
             UpstreamRefusedToken: the server refuses fresh tokens too, so another one would not help now.
         """
         if self._current_is(rejected):
-            if self._cooling_down():
+            if self._cool_down.holds(self._clock()):
                 raise self._refused_error()
-            if self._backing_off():
-                raise self._failure()
             self._refused = rejected
             await self._join(self._start())
             if self._current_is(rejected):
@@ -119,17 +110,15 @@ class TokenRefresher:
         A 401 that a new token does not mend (a missing permission) must not cause refreshes without end.
         """
         now = self._clock()
-        if self._current_is(token) and not self._cooling_down():
-            recent = now < self._cool_down_until + COOL_DOWN_CAP
-            self._cool_down = min(COOL_DOWN_CAP, self._cool_down * 2) if recent else COOL_DOWN
-            self._cool_down_until = now + self._cool_down
-            log.warning("server refuses a fresh token", account=self._account, cool_down=self._cool_down)
+        if self._current_is(token) and not self._cool_down.holds(now):
+            self._cool_down.begin(now)
+            log.warning("server refuses a fresh token", account=self._account, cool_down=self._cool_down.seconds)
         return self._refused_error()
 
     def report(self) -> TokenReport:
         """How the account is doing; holds no secret."""
         tokens = self._tokens
-        due = max(self._window.soft_at, self._retry_at)
+        due = max(self._window.soft_at, self._back_off.until)
         return TokenReport(
             account=self._account,
             state=self._state(),
@@ -153,16 +142,22 @@ class TokenRefresher:
                 self._adopt(stored)
 
     async def close(self) -> None:
-        """Let a refresh that is under way come to its end, so that no rotated token is lost."""
+        """Let a refresh that is under way come to its end, and try once more to save what could not be saved."""
         if self._task is not None:
             await asyncio.wait([self._task])
+        if self._unsaved and self._tokens is not None:
+            try:
+                async with self._store.lock():
+                    stored = await self._store.load()
+                    if stored is not None and not stored.supersedes(self._tokens):
+                        await self._store.save(self._tokens)
+            except StoreError as error:
+                log.error("the latest tokens are lost", account=self._account, error=str(error), hint=error.hint)
 
     async def _ensure_slowly(self) -> str:
         now = self._clock()
         freshness = self._window.freshness(now) if self._tokens else Freshness.EXPIRED
-        step = decide(freshness, renewable=self._lost is None, backing_off=self._backing_off())
-        if step is Step.FAIL:
-            raise self._failure()
+        step = decide(freshness, renewable=self._lost is None, backing_off=self._back_off.holds(now))
         if step is Step.USE_AND_REFRESH:
             self._start()
         elif step is Step.WAIT:
@@ -199,7 +194,7 @@ class TokenRefresher:
             self._note_transient(outcome)
 
     async def _refresh_locked(self) -> Outcome | None:
-        """With the lock held: adopt what another process has stored, or ask the provider. None: adopted or lost."""
+        """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
         stored = await self._store.load()
         if stored is None:
             self._tokens = None  # signed out by another process
@@ -213,7 +208,8 @@ class TokenRefresher:
         if not tokens.refresh_token:
             self._note_lost("the token is of no use any more and the provider gave no refresh token", refresh_token="")
             return None
-        if self._lost is not None and tokens.refresh_token == self._lost_refresh_token:
+        gone = self._lost is not None and tokens.refresh_token == self._lost_refresh_token
+        if gone or self._back_off.holds(self._clock()):
             return None
         asked_at = self._clock()  # before, since the life may be counted from any moment after
         outcome = await self._grant(tokens)
@@ -254,8 +250,7 @@ class TokenRefresher:
         self._tokens = tokens
         self._window = Window.of(tokens)
         self._lost = None
-        self._failures = 0
-        self._retry_at = 0.0
+        self._back_off = backoff.BackOff()
         self._unsaved = False
         self._last_error = ""
         self._last_error_at = None
@@ -276,9 +271,7 @@ class TokenRefresher:
         self._note_error(str(error))
 
     def _note_transient(self, outcome: Transient) -> None:
-        self._failures += 1
-        wait = backoff.delay(self._failures, self._jitter(), outcome.retry_after)
-        self._retry_at = self._clock() + wait
+        wait = self._back_off.fail(self._clock(), self._jitter(), outcome.retry_after)
         self._note_error(outcome.reason)
         log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
 
@@ -289,21 +282,11 @@ class TokenRefresher:
     def _current_is(self, access_token: str) -> bool:
         return self._tokens is not None and self._tokens.access_token == access_token
 
-    def _backing_off(self) -> bool:
-        return self._is_ahead(self._retry_at, backoff.RETRY_AFTER_CAP)
-
-    def _cooling_down(self) -> bool:
-        return self._is_ahead(self._cool_down_until, COOL_DOWN_CAP)
-
-    def _is_ahead(self, moment: float, most: float) -> bool:
-        """Whether `moment` is yet to come; one further ahead than `most` was noted before the clock was set back."""
-        return 0.0 < moment - self._clock() < most + 1.0
-
     def _failure(self) -> JmapProxyError:
         """Why there is no token."""
         if self._lost is not None and (self._task is None or self._task.done()):
             return self._lost.anew()
-        wait = max(1.0, self._retry_at - self._clock())
+        wait = max(1.0, self._back_off.until - self._clock())
         reason = self._last_error or "no answer yet"
         return TokenDelayed(
             f"account {self._account!r}: no token from the identity provider: {reason}",
@@ -322,7 +305,7 @@ class TokenRefresher:
             return State.STORE_ERROR
         if self._lost is not None:
             return State.NEEDS_LOGIN
-        if self._failures:
+        if self._back_off.failures:
             return State.RETRYING
         return State.UNSAVED if self._unsaved else State.OK
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.datakey import DataKeySource
     from jmap_proxy.tokens.tokenset import TokenSet
 
-LOCK_PATIENCE = 30.0
-"""Seconds to wait for another process that is refreshing; longer than its own network timeout."""
+LOCK_PATIENCE = 45.0
+"""Seconds to wait for another process that is refreshing; longer than its requests for metadata and tokens take."""
 
 LOCK_POLL = 0.05
 """Seconds between two looks at a lock that another process holds."""

@@ -1,11 +1,13 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from jmap_proxy.errors import SignInNeeded, StoreError, TokenDelayed, UpstreamRefusedToken
+from jmap_proxy.tokens.backoff import COOL_DOWN, COOL_DOWN_CAP
 from jmap_proxy.tokens.outcome import Rejected, Transient
-from jmap_proxy.tokens.refresher import COOL_DOWN, COOL_DOWN_CAP
 from jmap_proxy.tokens.report import State
+from jmap_proxy.tokens.tokenset import TokenSet
 from tests.tokens.builders import HOUR, NOW, Bench, make_bench, refreshed, token_set
 
 GONE = Rejected("invalid_grant")
@@ -190,4 +192,53 @@ async def test_a_token_that_comes_expired_is_not_asked_for_again_at_once() -> No
     for _ in range(5):
         with pytest.raises(TokenDelayed, match="had expired when it came"):
             await bench.token()
+    assert len(bench.provider.asked) == 1
+
+
+async def test_what_could_not_be_saved_is_saved_at_the_end() -> None:
+    """A refresher that is closed with tokens in memory only tries once more to write them down."""
+    bench = await make_bench(token_set(), refreshed(2, rotated="refresh-2"))
+    bench.store.save_error = StoreError("disk full", hint="make room")
+    bench.expire()
+    await bench.token()
+    bench.store.save_error = None
+    await bench.refresher.close()
+    assert bench.store.tokens is not None
+    assert bench.store.tokens.refresh_token == "refresh-2"
+
+
+@pytest.mark.parametrize("signed_in_anew", [token_set(1, sign_in_id="second"), None])
+async def test_a_newer_sign_in_is_not_overwritten_at_the_end(signed_in_anew: TokenSet | None) -> None:
+    """What another process has stored or removed meanwhile counts more than unsaved tokens."""
+    bench = await make_bench(token_set(), refreshed(2))
+    bench.store.save_error = StoreError("disk full", hint="make room")
+    bench.expire()
+    await bench.token()
+    bench.store.save_error = None
+    bench.store.tokens = signed_in_anew
+    await bench.refresher.close()
+    assert bench.store.tokens is signed_in_anew
+
+
+async def test_a_disk_that_stays_full_is_told_at_the_end() -> None:
+    """A refresher that cannot save its tokens even when it is closed does so without an exception."""
+    bench = await make_bench(token_set(), refreshed(2))
+    bench.store.save_error = StoreError("disk full", hint="make room")
+    bench.expire()
+    await bench.token()
+    with capture_logs() as lines:
+        await bench.refresher.close()
+    assert [line["event"] for line in lines] == ["the latest tokens are lost"]
+
+
+async def test_a_new_sign_in_is_taken_up_during_back_off() -> None:
+    """A request in the waiting time after a failure asks nobody, but sees what another process has stored."""
+    bench = await make_bench(token_set(), Transient("down", retry_after=600))
+    bench.expire()
+    with pytest.raises(TokenDelayed):
+        await bench.token()
+    with pytest.raises(TokenDelayed):
+        await bench.token()
+    bench.store.tokens = token_set(1, sign_in_id="second", access_token="new", expires_at=bench.clock.now + HOUR)
+    assert await bench.token() == "new"
     assert len(bench.provider.asked) == 1
