@@ -210,7 +210,8 @@ class BodyTooLarge(Refused):
     status = 413
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"the request body is larger than {limit} bytes, the server's maxSizeRequest")
+        detail = f"the request body is larger than {limit} bytes, the server's maxSizeRequest"
+        super().__init__(detail, hint="split the request into smaller ones")
 
     def problem(self) -> dict[str, Any]:
         """The problem as the server itself would tell it (RFC 8620 §3.6.1)."""

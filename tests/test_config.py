@@ -137,9 +137,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
 
 def test_files_are_taken_to_be_beside_the_configuration(tmp_path: Path) -> None:
     """A relative file name does not depend on where the program is started; "~" and absolute names stay."""
-    (tmp_path / "config.toml").write_text(
-        EVERY_KEY.replace('"key.pem"', '"~/key.pem"').replace('"secret"', '"/secret"')
-    )
+    text = EVERY_KEY.replace('"key.pem"', '"~/key.pem"').replace('"secret"', '"/secret"')
+    (tmp_path / "config.toml").write_text(text)
     config = load_config(tmp_path / "config.toml")
     assert (config.listen.cert_file, config.listen.key_file) == (str(tmp_path / "cert.pem"), "~/key.pem")
     assert config.account("alice").ca_file == str(tmp_path / "ca.pem")

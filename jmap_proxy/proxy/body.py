@@ -7,7 +7,7 @@ spooled up to a limit: in memory while it is small, then in a nameless temporary
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from aiofiles.tempfile import SpooledTemporaryFile
@@ -15,7 +15,9 @@ from aiofiles.tempfile import SpooledTemporaryFile
 from jmap_proxy.errors import BodyTooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
+
+_T = TypeVar("_T")
 
 CHUNK = 256 << 10
 IN_MEMORY = 1 << 20
@@ -28,16 +30,14 @@ class Body(Protocol):
 
     Attributes:
         length: Bytes, None where it is not known beforehand (then it is sent chunked).
-        replayable: Whether `chunks` can be called again.
     """
 
     @property
     def length(self) -> int | None:
         """See the class."""
 
-    @property
-    def replayable(self) -> bool:
-        """See the class."""
+    async def can_replay(self) -> bool:
+        """Whether `chunks` can be called again; a pass that was cancelled has come to its end afterwards."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body from its start; ends an earlier pass."""
@@ -49,8 +49,6 @@ class Body(Protocol):
 class BufferedBody:
     """A body in memory."""
 
-    replayable = True
-
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.length = len(data)
@@ -60,6 +58,10 @@ class BufferedBody:
         view = memoryview(self._data)
         for start in range(0, len(view), CHUNK):
             yield bytes(view[start : start + CHUNK])
+
+    async def can_replay(self) -> bool:
+        """Always."""
+        return True
 
     async def close(self) -> None:
         """Nothing to free."""
@@ -84,8 +86,8 @@ async def read_body(source: AsyncIterator[bytes], length: int | None, limit: int
 class SpooledBody:
     """A body that is passed on while it arrives and can be passed on again while it is at most `limit` bytes.
 
-    Only one pass runs at a time. The lock sees to it that a pass that was cancelled in the middle of a read has come
-    to its end before the next one goes on, so that no chunk is lost and none is recorded twice.
+    Only one pass runs at a time. A step of a pass that is cancelled comes to its end before the lock is free for the
+    next pass, so that no chunk is lost and none is recorded twice.
     """
 
     def __init__(self, source: AsyncIterator[bytes], length: int | None, limit: int) -> None:
@@ -93,9 +95,14 @@ class SpooledBody:
         self._source = source
         self._limit = limit
         self._spool: Any = None
-        self._recorded = 0
+        self._spooled = 0
+        self._taken = 0
         self._lock = asyncio.Lock()
-        self.replayable = limit > 0
+
+    async def can_replay(self) -> bool:
+        """Whether all that was taken from the client is spooled."""
+        async with self._lock:
+            return self._spooled == self._taken
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body from its start: what was spooled, then what still arrives."""
@@ -104,45 +111,62 @@ class SpooledBody:
     async def close(self) -> None:
         """Remove the spool."""
         async with self._lock:
-            self.replayable = False
             await self._drop_spool()
 
     async def read_at(self, position: int) -> bytes:
-        """The next bytes of a pass that has sent `position` bytes; b"" at the end."""
+        """The next bytes of a pass that has sent `position` bytes; b"" at the end.
+
+        Raises:
+            ValueError: they are gone.
+        """
         async with self._lock:
-            if position < self._recorded and self._spool is not None:
-                await self._spool.seek(position)
-                data: bytes = await self._spool.read(min(CHUNK, self._recorded - position))
-                return data
+            if position < self._spooled:
+                return await _to_its_end(self._replay(position))
+            if position != self._taken:
+                raise ValueError("this part of the body is not kept")
             chunk = await anext(self._source, b"")
-            if chunk and self.replayable:
-                # Shielded: a chunk that was taken from the client is recorded, whoever goes away meanwhile.
-                recording = asyncio.ensure_future(self._record(chunk))
-                try:
-                    await asyncio.shield(recording)
-                except asyncio.CancelledError:
-                    await recording
-                    raise
+            self._taken += len(chunk)
+            if chunk and self._spooled == position:
+                await _to_its_end(self._record(chunk))
             return chunk
+
+    async def _replay(self, position: int) -> bytes:
+        await self._spool.seek(position)
+        data: bytes = await self._spool.read(min(CHUNK, self._spooled - position))
+        return data
 
     async def _record(self, chunk: bytes) -> None:
         try:
-            if self._recorded + len(chunk) <= self._limit:
+            if self._taken <= self._limit:
                 if self._spool is None:
                     self._spool = await SpooledTemporaryFile(max_size=IN_MEMORY)
-                await self._spool.seek(self._recorded)
+                await self._spool.seek(self._spooled)
                 await self._spool.write(chunk)
-                self._recorded += len(chunk)
+                self._spooled += len(chunk)
                 return
         except OSError as error:  # a full disk costs the replay, not the upload
             log.warning("upload cannot be spooled", error=error.strerror)
-        self.replayable = False
         await self._drop_spool()
 
     async def _drop_spool(self) -> None:
-        if self._spool is not None:
-            await self._spool.close()
-            self._spool = None
+        spool, self._spool, self._spooled = self._spool, None, 0
+        if spool is not None:
+            await spool.close()
+
+
+async def _to_its_end(step: Coroutine[Any, Any, _T]) -> _T:
+    """Wait for a step that must not stop in the middle, however often the waiter is cancelled meanwhile."""
+    task = asyncio.ensure_future(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        task.exception()
+        raise cancelled
+    return task.result()
 
 
 class _Pass:

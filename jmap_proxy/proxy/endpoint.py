@@ -40,22 +40,40 @@ class Endpoint:
     Attributes:
         kind: What it is for.
         origin: Where it is.
-        pattern: The paths that are its own; the variables of a level-1 template (RFC 6570) match anything.
-        weight: Number of literal characters; of several endpoints that match, the heaviest is meant.
+        literals: What stands between the variables of its path, a level-1 template (RFC 6570).
     """
 
     kind: Kind
     origin: Origin
-    pattern: re.Pattern[str]
-    weight: int
+    literals: tuple[str, ...]
 
     @classmethod
     def of(cls, kind: Kind, origin: Origin, template: str) -> Endpoint:
         """The endpoint of a URL template without its origin. The query does not count: clients build their own."""
-        path = template.partition("?")[0] or "/"
-        literals = _VARIABLE.split(path)
-        pattern = ".*".join(re.escape(literal) for literal in literals)
-        return cls(kind, origin, re.compile(pattern, re.DOTALL), sum(map(len, literals)))
+        return cls(kind, origin, tuple(_VARIABLE.split(template.partition("?")[0] or "/")))
+
+    @property
+    def weight(self) -> int:
+        """Number of literal characters; of several endpoints that match, the heaviest is meant."""
+        return sum(map(len, self.literals))
+
+    def matches(self, path: str) -> bool:
+        """Whether the path is its own; a variable matches anything.
+
+        Not a regular expression: with many variables that would take for ever on a path that does not match.
+        """
+        first, *between = self.literals
+        if not between:
+            return path == first
+        position, end = len(first), len(path) - len(between[-1])
+        if position > end or not path.startswith(first) or not path.endswith(between[-1]):
+            return False
+        for literal in between[:-1]:
+            found = path.find(literal, position, end)
+            if found < 0:
+                return False
+            position = found + len(literal)
+        return True
 
     @property
     def methods(self) -> frozenset[str]:

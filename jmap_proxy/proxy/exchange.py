@@ -30,6 +30,9 @@ UNAUTHORIZED = 401
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=4)
 """For streams that may be silent for long."""
 
+PROMPT = aiohttp.ClientTimeout(total=30, sock_connect=4)
+"""Seconds for what is small and wanted at once: the Session."""
+
 ANSWERED = aiohttp.ClientTimeout(total=None, sock_connect=4, sock_read=120)
 """Seconds to connect, and from one piece of the answer to the next."""
 
@@ -85,7 +88,7 @@ class Exchange:
             return response
         response.close()
         token = await self._source.replace_rejected(token)
-        if call.body is not None and not call.body.replayable:
+        if call.body is not None and not await call.body.can_replay():
             raise TokenDelayed(
                 "the server refused the token in the middle of an upload that is too large to be sent again",
                 hint="send it again, the token is fresh now; limits.upload_replay sets the size",

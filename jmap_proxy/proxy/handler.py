@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from jmap_proxy.errors import JmapProxyError, KeyRefused, MethodRefused
+from jmap_proxy.errors import BodyTooLarge, JmapProxyError, KeyRefused, MethodRefused
 from jmap_proxy.proxy.access import LOOPBACK_NAMES, check_host, check_not_web_page, presented_key
 from jmap_proxy.proxy.body import SpooledBody, read_body
 from jmap_proxy.proxy.endpoint import Kind
@@ -96,9 +96,18 @@ class Handler:
             return await self._answer(request)
         except JmapProxyError as error:
             log.info("refused", path=request.raw_path.partition("?")[0], code=error.code, detail=error.detail)
-            return problem_response(error)
+            response = problem_response(error)
+            if "Expect" in request.headers:
+                response.force_close()  # the client may send the body or not; what follows would be a guess
+            return response
+        except ConnectionError:
+            raise  # the client has left
+        except web.RequestPayloadError:
+            raise ConnectionResetError("the client's chunks cannot be read") from None
         except Exception as error:  # the client gets an answer, the log the reason
             log.exception("unforeseen error", path=request.raw_path.partition("?")[0])
+            if request.writer.output_size and request.transport is not None:
+                request.transport.abort()  # in the middle of an answer, a second one would look like its rest
             return problem_response(JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log"))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -106,7 +115,10 @@ class Handler:
         check_path(request.raw_path)
         plane = self._planes.get(account)
         if plane is None:
-            raise KeyRefused(f"the key is for account {account!r}, which the configuration does not have any more")
+            raise KeyRefused(
+                f"the key is for account {account!r}, which the configuration does not have any more",
+                hint=f"add [accounts.{account}] to the configuration again, or use another account's key",
+            )
         if is_session_path(request.raw_path):
             return await self._answer_session(request, plane, local)
         session = await plane.sessions.known()
@@ -154,6 +166,8 @@ class Handler:
     async def _body(self, request: web.BaseRequest, target: Target, session: Session) -> Body | None:
         if not request.body_exists:
             return None
+        if target.kind is not Kind.UPLOAD and (request.content_length or 0) > session.max_size_request:
+            raise BodyTooLarge(session.max_size_request)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0

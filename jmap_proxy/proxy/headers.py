@@ -35,11 +35,21 @@ _NOT_UPSTREAM = HOP_BY_HOP | {
     "host",  # upstream gets its own
     "origin",
     "referer",
-    "remote-user",
     "via",
     "x-real-ip",
 }
-_NOT_UPSTREAM_PREFIXES = ("sec-", "x-forwarded-", "x-jmap-", "x-user", "x-remote-user", "x-original-", "x-rewrite-")
+_NOT_UPSTREAM_PREFIXES = (
+    "sec-",
+    "x-forwarded-",
+    "x-jmap-",
+    "x-user",
+    "x-auth",
+    "x-webauth-",
+    "x-remote-",
+    "remote-",
+    "x-original-",
+    "x-rewrite-",
+)
 """Fields by which gateways tell servers who the user is or where they are; from a client they are lies."""
 
 _NOT_DOWNSTREAM = HOP_BY_HOP | {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection of a client is kept."""
+
+LAST_BYTES = 2.0
+"""Seconds that a finished answer gets to reach its client when the listener is closed."""
 
 LONGEST_FIELD = 32 << 10
 """Bytes of a request line or header field."""
@@ -43,8 +47,12 @@ class Listener:
     """
 
     def __init__(self, answer: Answer, *, tls: ssl.SSLContext | None = None, patience: float = 20.0) -> None:
+        self._handler = answer
+        self._patience = patience
+        self._in_flight: set[asyncio.Task[object]] = set()
+        self._closing = False
         server = web.Server(
-            answer,
+            self._answer,
             handler_cancellation=True,  # a client that leaves ends the upstream exchange
             access_log=None,
             logger=_server_log,
@@ -53,7 +61,7 @@ class Listener:
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
         )
-        self._runner = web.ServerRunner(server, shutdown_timeout=patience)
+        self._runner = web.ServerRunner(server, shutdown_timeout=min(patience, LAST_BYTES))
         self._tls = tls
 
     async def open(self, host: str, port: int) -> str:
@@ -72,5 +80,25 @@ class Listener:
         return f"{'https' if self._tls else 'http'}://{shown}:{bound}"
 
     async def close(self) -> None:
-        """Stop listening; requests in flight get their time to finish, then they are cut."""
+        """Stop listening; requests in flight get their time to finish, then they are cut.
+
+        aiohttp's own way to end takes in no more bytes, also of uploads that have begun; so it comes last.
+        """
+        for site in list(self._runner.sites):
+            await site.stop()
+        self._closing = True
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=self._patience)
+        for task in self._in_flight:
+            task.cancel()
         await self._runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        task = asyncio.current_task()
+        if task is not None:
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+        response = await self._handler(request)
+        if self._closing:
+            response.force_close()
+        return response

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -10,6 +12,7 @@ from aiohttp import web
 
 from jmap_proxy.errors import UpstreamMalformed
 from jmap_proxy.proxy.endpoint import Kind
+from jmap_proxy.proxy.events import whole_events
 from jmap_proxy.proxy.headers import to_client
 from jmap_proxy.proxy.target import Target, local_location
 
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
 
+OK = 200
 NO_BODY = frozenset({204, 304})
+REDIRECTS = range(300, 400)
 
 log = structlog.get_logger("jmap_proxy.proxy")
 
@@ -59,6 +64,8 @@ async def relay(
     Raises:
         UpstreamMalformed: a redirect that leads out of the endpoints; nothing has been sent to the client.
     """
+    if upstream.status < OK:
+        raise UpstreamMalformed(f"the server answers {upstream.status} unasked", hint="check the account's server")
     response = _head(request, upstream, target, session, local)
     if request.method == "HEAD" or upstream.status in NO_BODY:
         return response
@@ -67,14 +74,29 @@ async def relay(
             response.body = await upstream.content.readexactly(upstream.content_length or 0)
             return response
         await response.prepare(request)
-        async for chunk in upstream.content.iter_any():
-            await response.write(chunk)
+        if isinstance(response, CloseDelimitedResponse):
+            await _relay_events(upstream, response)
+        else:
+            async for chunk in upstream.content.iter_any():
+                await response.write(chunk)
+    except ConnectionResetError:  # the client has left
+        raise
     except (aiohttp.ClientError, TimeoutError, EOFError) as error:
         log.warning("server broke off", path=target.url.partition("?")[0], error=type(error).__name__)
-        _cut(request)
+        _cut(request, hard=not isinstance(response, CloseDelimitedResponse))
         return response
     await response.write_eof()
     return response
+
+
+async def _relay_events(upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    held = b""
+    async for chunk in upstream.content.iter_any():
+        held += chunk
+        if cut := whole_events(held):
+            await response.write(held[:cut])
+            held = held[cut:]
+    await response.write(held)
 
 
 def _head(
@@ -86,7 +108,7 @@ def _head(
 ) -> web.StreamResponse:
     response: web.StreamResponse
     length = upstream.content_length
-    if target.kind is Kind.EVENTS and length is None:
+    if target.kind is Kind.EVENTS and length is None and upstream.status == OK:
         response = CloseDelimitedResponse(status=upstream.status, reason=upstream.reason)
     elif length is not None and length <= SMALL and request.method != "HEAD":
         response = web.Response(status=upstream.status, reason=upstream.reason)
@@ -96,14 +118,19 @@ def _head(
         response.headers.add(name, value)
     if length is not None and upstream.status not in NO_BODY and not isinstance(response, web.Response):
         response.content_length = length
-    if "Location" in upstream.headers:
-        response.headers["Location"] = _location(upstream, target, session, local)
+    location = _location(upstream, target, session, local)
+    if location:
+        response.headers["Location"] = location
     return response
 
 
 def _location(upstream: aiohttp.ClientResponse, target: Target, session: Session, local: Origin) -> str:
-    """Where an upload was put, or where to look instead; only ever a local URL."""
+    """Where to look instead, or where an upload was put; only ever a local URL, "" for none."""
+    if "Location" not in upstream.headers:
+        return ""
     path = local_location(upstream.headers["Location"], target, session)
+    if path is None and upstream.status not in REDIRECTS:
+        return ""  # what was done is done; only the pointer is of no use to the client
     if path is None:
         raise UpstreamMalformed(
             f"the server answers {upstream.status} and points out of the endpoints of its Session",
@@ -112,6 +139,11 @@ def _location(upstream: aiohttp.ClientResponse, target: Target, session: Session
     return f"{local}{path}"
 
 
-def _cut(request: web.BaseRequest) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+def _cut(request: web.BaseRequest, *, hard: bool) -> None:
+    """End the client's connection in the middle; `hard` by a reset, which a client of HTTP/1.0 sees as an error too."""
+    if request.transport is None:
+        return
+    if hard:
+        linger = struct.pack("ii", 1, 0)
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    request.transport.abort()

@@ -13,7 +13,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urljoin
 
 import msgspec
 
@@ -31,14 +30,16 @@ ENDPOINTS = {
     "eventSourceUrl": Kind.EVENTS,
 }
 
-CAPABILITY_ENDPOINTS: dict[str, dict[str, Kind | None]] = {
+CAPABILITY_ENDPOINTS: dict[str, dict[str, Kind]] = {
     "urn:ietf:params:jmap:blob2": {"uploadUrl": Kind.UPLOAD},
     "urn:ietf:params:jmap:filenode": {"webWriteUrlTemplate": Kind.UPLOAD},
     "com:linagora:params:jmap:ws:ticket": {"generationEndpoint": Kind.CALL, "revocationEndpoint": Kind.CALL},
     "com:linagora:params:downloadAll": {"endpoint": Kind.DOWNLOAD},
-    "urn:ietf:params:jmap:websocket": {"url": None},
 }
-"""Capability properties that are authenticated endpoints; None: not carried, so the capability is left out."""
+"""Capability properties that are authenticated endpoints."""
+
+NOT_CARRIED = ("urn:ietf:params:jmap:websocket",)
+"""Capabilities of endpoints that this proxy does not serve; left out, so that clients use the event stream."""
 
 DEFAULT_MAX_SIZE_REQUEST = 10_000_000
 LARGEST_MAX_SIZE_REQUEST = 64 << 20
@@ -70,7 +71,7 @@ class Session:
         document: The JSON object, without the capabilities that had to be dropped.
         locals: For each URL field (its path of keys): what to write behind the local origin.
         endpoints: What the fields name, heaviest first.
-        dropped: Capabilities left out, each with the reason, for the log.
+        dropped: Why capabilities had to be left out, for the log.
         max_size_request: Bytes of an API request at most.
         username: Of the signed-in user, "" if the Session does not say.
         mail_account: Id of the user's mail account, else of any account; "" where the server knows nobody.
@@ -113,14 +114,28 @@ def locate(url: str, base: str) -> tuple[Origin, str]:
     url = _AUTHORITYLESS.sub("", url, count=1)
     origin, base_rest = split_url(base)
     if url.startswith("//"):
-        return split_url(f"{origin.scheme}:{url}")
-    if url.startswith("/"):
+        url = f"{origin.scheme}:{url}"
+    elif url.startswith("/"):
         return origin, url
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", url):
         found, rest = split_url(url)
         return found, rest if rest.startswith("/") else f"/{rest}"
     path, question_mark, query = url.partition("?")
-    return origin, urljoin(base_rest.partition("?")[0] or "/", path) + question_mark + query
+    return origin, _merge(base_rest.partition("?")[0] or "/", path) + question_mark + query
+
+
+def _merge(base: str, path: str) -> str:
+    """A relative path seen from an absolute one (RFC 3986 §5.2). `urljoin` would drop empty segments."""
+    if not path:
+        return base
+    *folders, last = f"{base.rpartition('/')[0]}/{path}".split("/")[1:]
+    kept: list[str] = []
+    for segment in [*folders, last] if last in {".", ".."} else folders:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(["", *kept, "" if last in {".", ".."} else last])
 
 
 def read_session(body: bytes, url: str, policy: Policy) -> Session:
@@ -188,6 +203,8 @@ class _Reader:
 
     def take_capabilities(self, capabilities: dict[str, Any], path: tuple[str, ...]) -> list[str]:
         """Note the endpoints of capabilities; those that cannot be had are removed, and told in the result."""
+        for name in NOT_CARRIED:
+            capabilities.pop(name, None)
         dropped = []
         for name, fields in CAPABILITY_ENDPOINTS.items():
             value = capabilities.get(name)
@@ -195,11 +212,9 @@ class _Reader:
                 continue
             before = len(self.locals), len(self.endpoints)
             try:
-                for field in fields.keys() & value.keys():
-                    kind = fields[field]
-                    if kind is None:
-                        raise UpstreamMalformed(f"{name} is not carried by this proxy")  # noqa: TRY301
-                    self.take(value, (*path, name, field), kind)
+                for field, kind in fields.items():
+                    if field in value:
+                        self.take(value, (*path, name, field), kind)
             except (UpstreamMalformed, UpstreamOriginRefused) as error:
                 del self.locals[before[0] :], self.endpoints[before[1] :], capabilities[name]
                 dropped.append(error.detail)

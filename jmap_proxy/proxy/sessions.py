@@ -9,7 +9,7 @@ import aiohttp
 import structlog
 
 from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
-from jmap_proxy.proxy.exchange import Call
+from jmap_proxy.proxy.exchange import PROMPT, Call
 from jmap_proxy.proxy.session import Policy, Session, locate, read_session
 
 if TYPE_CHECKING:
@@ -41,12 +41,16 @@ class Sessions:
         self._url = url
         self._policy = policy
         self._latest: Session | None = None
-        self._lock = asyncio.Lock()
+        self._first: asyncio.Task[Session] | None = None
 
     async def known(self) -> Session:
         """The latest Session; fetched only if there is none yet (a client may have kept URLs over a restart)."""
-        async with self._lock:
-            return self._latest or await self.fetch()
+        if self._latest is not None:
+            return self._latest
+        if self._first is None:
+            self._first = asyncio.create_task(self.fetch(), name=f"first Session of {self._account}")
+            self._first.add_done_callback(self._end_first)
+        return await asyncio.shield(self._first)  # all share it, its failure too, and none can cancel it
 
     async def fetch(self, accept: str = ACCEPT) -> Session:
         """The Session as it is now, asked for with the client's Accept (James: jmapVersion).
@@ -58,10 +62,10 @@ class Sessions:
         """
         url = self._url
         for _ in range(MOST_REDIRECTS + 1):
-            call = Call("GET", url, [("Accept", accept), ("Accept-Encoding", "identity")])
+            call = Call("GET", url, [("Accept", accept), ("Accept-Encoding", "identity")], timeout=PROMPT)
             async with self._exchange.send(call) as response:
                 if response.status in REDIRECTS:
-                    url = _redirected(url, response.headers.get("Location", ""))
+                    url = self._redirected(url, response.headers.get("Location", ""))
                     continue
                 body = await _read(response)
             session = read_session(body, url, self._policy)
@@ -69,19 +73,23 @@ class Sessions:
             return session
         raise UpstreamMalformed("the server redirects the Session without end", hint="check the account's server")
 
+    def _redirected(self, url: str, location: str) -> str:
+        try:
+            origin, rest = locate(location, url)
+        except ValueError as error:
+            raise UpstreamMalformed(f"the server redirects the Session badly: Location: {error}") from None
+        return f"{self._policy.server if self._policy.rewrite == 'force' else origin}{rest}"
+
+    def _end_first(self, task: asyncio.Task[Session]) -> None:
+        self._first = None
+        if not task.cancelled():
+            task.exception()  # seen, even if everyone who waited has left
+
     def _take(self, session: Session) -> None:
         if session.dropped and (self._latest is None or self._latest.dropped != session.dropped):
             for reason in session.dropped:
                 log.warning("capability left out of the Session", account=self._account, reason=reason)
         self._latest = session
-
-
-def _redirected(url: str, location: str) -> str:
-    try:
-        origin, rest = locate(location, url)
-    except ValueError as error:
-        raise UpstreamMalformed(f"the server redirects the Session badly: Location: {error}") from None
-    return f"{origin}{rest}"
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

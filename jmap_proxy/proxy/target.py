@@ -52,7 +52,7 @@ def check_path(raw_path: str) -> None:
         raise BadPath("the request target holds a character that no URL has", hint="percent-encode it")
     path = unquote_to_bytes(raw_path.partition("?")[0])
     if any(segment.partition(b";")[0] in (b".", b"..") for segment in _SEPARATOR.split(path)) or b"\0" in path:
-        raise BadPath("the request target has dot segments")
+        raise BadPath("the request target has dot segments", hint="send the URL as the Session gives it")
 
 
 def resolve(method: str, raw_path: str, session: Session) -> Target:
@@ -65,9 +65,7 @@ def resolve(method: str, raw_path: str, session: Session) -> Target:
     prefix, slash, rest = raw_path.removeprefix("/").partition("/")
     path = slash + rest.partition("?")[0]
     found = [
-        endpoint
-        for endpoint in session.endpoints
-        if local_prefix(endpoint.origin) == prefix and endpoint.pattern.fullmatch(path)
+        endpoint for endpoint in session.endpoints if local_prefix(endpoint.origin) == prefix and endpoint.matches(path)
     ]
     if not found:
         raise NotAnEndpoint(
@@ -89,9 +87,14 @@ def local_location(location: str, target: Target, session: Session) -> str | Non
     """
     try:
         origin, rest = locate(location, target.url)
-        local = f"/{local_prefix(origin)}{rest}"
+    except ValueError:
+        return None
+    local = f"/{local_prefix(origin)}{rest}"
+    try:
         check_path(local)
         resolve("GET", local, session)
-    except (ValueError, BadPath, NotAnEndpoint, MethodRefused):
+    except MethodRefused:
+        return local  # an endpoint for another method: where 307 and 308 lead
+    except (BadPath, NotAnEndpoint):
         return None
     return local

@@ -10,7 +10,7 @@ ALL = list(product(Freshness, [False, True], [False, True]))
 
 @pytest.mark.parametrize(("freshness", "renewable", "backing_off"), ALL)
 def test_every_case_is_safe(freshness: Freshness, *, renewable: bool, backing_off: bool) -> None:
-    """A step for each case: an expired token is never sent, a fresh one always, and back-off starts nothing for a living one."""
+    """An expired token is never sent and a fresh one always; back-off starts nothing for a living one."""
     step = decide(freshness, renewable=renewable, backing_off=backing_off)
     uses = step in (Step.USE, Step.USE_AND_REFRESH)
     assert uses or freshness in (Freshness.EXPIRING, Freshness.EXPIRED)

@@ -1,0 +1,26 @@
+"""Where an event stream may be cut: behind whole events. Pure.
+
+Some clients take what one read gives them for whole events (measured: jmapc).
+"""
+
+from __future__ import annotations
+
+LONGEST_EVENT = 1 << 20
+"""Bytes that are held back at most while an event is not whole."""
+
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+
+def whole_events(data: bytes) -> int:
+    """How many bytes of `data`, which begins with an event, can be passed on.
+
+    Comments, which servers send to keep connections alive, need no blank line behind them.
+    """
+    end = max(found + len(mark) if (found := data.rfind(mark)) >= 0 else 0 for mark in _ENDS)
+    if not end and data.startswith(b":") and data.endswith((b"\n", b"\r")) and _only_comments(data):
+        return len(data)
+    return len(data) if not end and len(data) > LONGEST_EVENT else end
+
+
+def _only_comments(data: bytes) -> bool:
+    return all(line.startswith(b":") for line in data.splitlines())

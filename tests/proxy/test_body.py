@@ -1,0 +1,105 @@
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from jmap_proxy.errors import BodyTooLarge
+from jmap_proxy.proxy.body import CHUNK, BufferedBody, SpooledBody, read_body
+
+
+class Source:
+    """A client's body that arrives when the test says so."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self.waiting = asyncio.Event()
+        for chunk in chunks:
+            self.queue.put_nowait(chunk)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.waiting.set()
+        chunk = await self.queue.get()
+        if not chunk:
+            self.queue.put_nowait(b"")  # it has ended, however often one asks
+            raise StopAsyncIteration
+        return chunk
+
+
+async def whole(chunks: AsyncIterator[bytes]) -> bytes:
+    """All that a pass gives."""
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def test_a_buffered_body_is_the_same_each_time() -> None:
+    """Large ones come in pieces."""
+    body = BufferedBody(os.urandom(CHUNK + 1))
+    assert len([chunk async for chunk in body.chunks()]) == 2
+    assert await whole(body.chunks()) == await whole(body.chunks())
+    assert await body.can_replay()
+    await body.close()
+
+
+@pytest.mark.parametrize("length", [None, 4])
+async def test_a_body_over_the_limit_is_refused(length: int | None) -> None:
+    """Whether it says so beforehand or not; exactly the limit passes."""
+    assert (await read_body(Source(b"ab", b"c", b""), 3, 3)).length == 3
+    with pytest.raises(BodyTooLarge):
+        await read_body(Source(b"ab", b"cd", b""), length, 3)
+
+
+async def test_a_spooled_body_is_passed_on_again() -> None:
+    """Half of it before, the rest while it arrives, also beyond what is kept in memory."""
+    parts = [os.urandom(700_000), os.urandom(700_000), os.urandom(10)]
+    body = SpooledBody(Source(*parts, b""), None, 1 << 22)
+    first = body.chunks()
+    assert await anext(first) + await anext(first) == parts[0] + parts[1]
+    assert await body.can_replay()
+    assert await whole(body.chunks()) == b"".join(parts)
+    assert await whole(body.chunks()) == b"".join(parts)
+    await body.close()
+
+
+async def test_beyond_the_limit_there_is_no_second_pass() -> None:
+    """The first pass goes on; a second one is an error, never a body without its start."""
+    body = SpooledBody(Source(b"ab", b"cd", b""), None, 3)
+    assert await whole(body.chunks()) == b"abcd"
+    assert not await body.can_replay()
+    with pytest.raises(ValueError, match="not kept"):
+        await whole(body.chunks())
+
+
+async def test_cancellation_in_the_middle_of_a_read_loses_no_chunk_and_records_none_twice() -> None:
+    """A pass that waits for the client is cancelled, and so are ones in the middle of recording."""
+    source = Source()
+    body = SpooledBody(source, None, 1 << 24)
+    parts = [bytes([number]) * 600_000 for number in range(6)]
+    for part in parts:
+        source.waiting.clear()
+        step = asyncio.create_task(whole(body.chunks()))
+        await source.waiting.wait()
+        source.queue.put_nowait(part)
+        await asyncio.sleep(0)
+        step.cancel()
+        await asyncio.sleep(0)
+        step.cancel()
+        await asyncio.wait([step])
+    source.queue.put_nowait(b"")
+    assert await body.can_replay()
+    assert await whole(body.chunks()) == b"".join(parts)
+    await body.close()
+
+
+async def test_a_full_disk_costs_the_replay_and_not_the_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The failure is logged; what was going by goes on."""
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent/folder")  # environment: where temporary files are made
+    body = SpooledBody(Source(b"a" * (2 << 20), b"b", b""), None, 1 << 24)
+    with capture_logs() as logs:
+        assert len(await whole(body.chunks())) == (2 << 20) + 1
+    assert [line["event"] for line in logs] == ["upload cannot be spooled"]
+    assert not await body.can_replay()

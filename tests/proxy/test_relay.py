@@ -1,0 +1,224 @@
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from structlog.testing import capture_logs
+
+from jmap_proxy.sandbox import MailServer
+from tests.proxy.support import AUTH, Proxy, Serve, answering, proxy_to, raw_server, scripted
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+async def start(proxy: Proxy, field: str, method: str = "GET", version: str = "1.1") -> asyncio.StreamReader:
+    """Ask an endpoint byte by byte; the connection stays open until the reader's transport goes."""
+    path = "/" + (await proxy.url(field)).split("/", 3)[3]
+    reader, _ = await proxy.raw(f"{method} {path} HTTP/{version}", "Host: localhost", AUTH)
+    return reader
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 3_000_000])
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_bodies_pass_byte_for_byte(size: int, chunked: bool) -> None:
+    """Small and large, with a length and chunked; content codings are left alone."""
+    body = os.urandom(size)
+    framed = b"Content-Length: %d\r\n\r\n" % size + body
+    if chunked:
+        framed = (
+            b"Transfer-Encoding: chunked\r\n\r\n" + (b"%x\r\n%b\r\n" % (size, body) if size else b"") + b"0\r\n\r\n"
+        )
+    async with (
+        raw_server(answering(OK + b"Content-Encoding: gzip\r\n" + framed)) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+        proxy.request("GET", await proxy.url("downloadUrl")) as response,
+    ):
+        assert await response.read() == body
+        assert response.headers["Content-Encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("method", "field", "status"),
+    [("HEAD", "downloadUrl", 200), ("GET", "downloadUrl", 304), ("GET", "eventSourceUrl", 204)],
+)
+async def test_answers_without_a_body_leave_the_connection_open(method: str, field: str, status: int) -> None:
+    """HEAD keeps the length; 204 and 304 have none; none of them closes."""
+    length = b"Content-Length: 70000\r\n" if method == "HEAD" else b""
+    async with (
+        raw_server(answering(b"HTTP/1.1 %d X\r\n%b\r\n" % (status, length))) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+        proxy.request(method, await proxy.url(field)) as response,
+    ):
+        assert (response.status, await response.read()) == (status, b"")
+        assert response.headers.get("Content-Length") == ("70000" if method == "HEAD" else None)
+        assert "Connection" not in response.headers
+
+
+async def test_an_http_1_0_client_gets_the_end_of_the_connection() -> None:
+    """No chunks, which it would not understand."""
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+    async with raw_server(answering(OK + chunks)) as server, proxy_to(f"{server}/.well-known/jmap") as proxy:
+        reader = await start(proxy, "downloadUrl", version="1.0")
+        answer = await reader.read()
+        assert answer.endswith(b"\r\n\r\nabc")
+        assert b"chunked" not in answer
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"Content-Length: 10\r\n\r\nabc",
+        b"Content-Length: 100000\r\n\r\nabc",
+        b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    ],
+)
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_broken_answer_never_ends_cleanly(broken: bytes, version: str) -> None:
+    """The client's connection is cut, whatever the framing."""
+    async with raw_server(answering(OK + broken)) as server, proxy_to(f"{server}/.well-known/jmap") as proxy:
+        reader = await start(proxy, "downloadUrl", version=version)
+        with capture_logs() as logs, pytest.raises(ConnectionResetError):
+            await reader.read()
+        assert [line["event"] for line in logs] == ["server broke off"]
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "location"),
+    [
+        (b"307 X\r\nLocation: /dl/A/B/other", 307, "/dl/A/B/other"),
+        (b"302 X\r\nLocation: https://evil.com/", 502, None),
+        (b"201 X\r\nLocation: https://evil.com/", 201, None),
+        (b"201 X\r\nLocation: /dl/A/B/new", 201, "/dl/A/B/new"),
+    ],
+)
+async def test_locations_are_local_or_none(head: bytes, status: int, location: str | None) -> None:
+    """A redirect out of the endpoints is a 502; what was done is not undone by a pointer of no use."""
+    async with (
+        raw_server(answering(b"HTTP/1.1 " + head + b"\r\nContent-Length: 0\r\n\r\n")) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+        proxy.request("POST", await proxy.url("uploadUrl"), data=b"x") as response,
+    ):
+        assert response.status == status
+        seen = response.headers.get("Location")
+        assert (seen is None) if location is None else seen.startswith(proxy.origin) and seen.endswith(location)
+
+
+async def test_an_unasked_upgrade_is_refused() -> None:
+    """101 never reaches the client."""
+    upgrade = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    async with (
+        raw_server(answering(upgrade)) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+        proxy.request("GET", await proxy.url("downloadUrl")) as response,
+    ):
+        assert response.status == 502
+
+
+def streaming(first: bytes, more: asyncio.Event, then: bytes, left: asyncio.Event, heads: list[bytes]) -> Serve:
+    """Sends `first`, on `more` also `then`, and sets `left` when the proxy has gone."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"%x\r\n%b\r\n" % (len(first), first))
+        await more.wait()
+        writer.write(b"%x\r\n%b\r\n" % (len(then), then))
+        await reader.read()
+        left.set()
+
+    return scripted(serve)
+
+
+@pytest.mark.parametrize("end", ["client leaves", "end_streams"])
+async def test_an_event_stream_comes_in_whole_events_until_somebody_ends_it(end: str) -> None:
+    """Close-delimited, uncompressed, one event in one piece; the exchange ends with the client or at the shutdown."""
+    more, left, heads = asyncio.Event(), asyncio.Event(), list[bytes]()
+    async with (
+        raw_server(streaming(b"data: a\n\ndata: b", more, b"c\n\n", left, heads)) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+    ):
+        reader = await start(proxy, "eventSourceUrl")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"Connection: close" in head
+        assert b"chunked" not in head
+        assert await reader.readexactly(9) == b"data: a\n\n"
+        more.set()
+        assert await reader.read(100) == b"data: bc\n\n"
+        assert b"Accept-Encoding: identity\r\n" in heads[0]
+        if end == "client leaves":
+            proxy.leave()
+        else:
+            proxy.handler.end_streams()
+            assert await reader.read() == b""
+        async with asyncio.timeout(5):
+            await left.wait()
+
+
+async def test_a_client_that_leaves_ends_the_exchange() -> None:
+    """In the middle of a download, and nothing is said against the server."""
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"Content-Length: 1000000\r\n\r\nabc")
+        await reader.read()
+        left.set()
+
+    with capture_logs() as logs:
+        async with raw_server(scripted(serve)) as server, proxy_to(f"{server}/.well-known/jmap") as proxy:
+            reader = await start(proxy, "downloadUrl")
+            await reader.readuntil(b"abc")
+            proxy.leave()
+            async with asyncio.timeout(5):
+                await left.wait()
+    assert logs == []
+
+
+async def test_the_server_waits_for_a_slow_client() -> None:
+    """What lies between the two is bounded: of 64 MB only a little is taken while the client does not read."""
+    total, piece, sent, stalled = 64 << 20, bytes(64 << 10), 0, asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK + b"Content-Length: %d\r\n\r\n" % total)
+        while sent < total:
+            writer.write(piece)
+            sent += len(piece)
+            try:
+                async with asyncio.timeout(0.3):
+                    await writer.drain()
+            except TimeoutError:
+                stalled.set()
+                await writer.drain()
+
+    async with raw_server(scripted(serve)) as server, proxy_to(f"{server}/.well-known/jmap") as proxy:
+        reader = await start(proxy, "downloadUrl")
+        async with asyncio.timeout(10):
+            await stalled.wait()
+        assert sent < total // 2  # the kernel's socket buffers make up most of it
+        await reader.readuntil(b"\r\n\r\n")
+        left = total
+        while left:
+            left -= len(await reader.read(1 << 20))
+        assert sent == total
+        proxy.leave()
+
+
+async def test_64_mb_pass_in_both_directions(mail: MailServer, proxy: Proxy) -> None:
+    """Equal byte for byte at the other end."""
+    pattern = bytes(range(256)) * 1024
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(256):
+            yield pattern
+
+    async with proxy.request("POST", await proxy.url("uploadUrl"), data=chunks()) as response:
+        assert response.status == 201
+    (stored,) = mail.uploads.values()
+    digest = hashlib.sha256()
+    async with proxy.request("GET", await proxy.url("downloadUrl", blobId=f"big-{64 << 20}")) as response:
+        async for chunk in response.content.iter_any():
+            digest.update(chunk)
+    assert stored == (64 << 20, digest.hexdigest())

@@ -1,0 +1,92 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jmap_proxy.errors import BadPath, MethodRefused, NotAnEndpoint
+from jmap_proxy.origins import Origin, parse_origin
+from jmap_proxy.proxy.endpoint import Kind
+from jmap_proxy.proxy.session import Policy, local_prefix, read_session
+from jmap_proxy.proxy.target import Target, check_path, is_session_path, local_location, resolve
+from tests.proxy.support import SESSION
+
+ORIGIN = Origin("https", "mail.example.com", 443)
+POLICY = Policy(ORIGIN, frozenset({ORIGIN}))
+READ = read_session(json.dumps(SESSION).encode(), f"{ORIGIN}/.well-known/jmap", POLICY)
+PREFIX = f"/{local_prefix(ORIGIN)}"
+DOT = st.sampled_from([".", "%2e", "%2E"])
+SLASH = st.sampled_from(["/", "%2f", "%2F", "%5c", "%5C"])
+
+
+@given(st.lists(DOT, min_size=1, max_size=2).map("".join), SLASH, SLASH | st.just(";x/") | st.just("%3bx/"))
+def test_dot_segments_are_refused_in_every_spelling(dots: str, before: str, after: str) -> None:
+    """Literal or percent-encoded, behind a literal or encoded slash, with a path parameter, at the end or not."""
+    for path in (f"/a{before}{dots}{after}b", f"/a{before}{dots}"):
+        with pytest.raises(BadPath):
+            check_path(path)
+
+
+@pytest.mark.parametrize("path", ["http://evil.com/", "*", "", "evil.com:443", "/a b", "/a\\b", "/é", "/a%00", "/a#b"])
+def test_ambiguous_targets_are_refused(path: str) -> None:
+    """Absolute form, characters that no URL has, NUL and fragments do not pass."""
+    with pytest.raises(BadPath) as caught:
+        check_path(path)
+    assert caught.value.hint
+
+
+@given(st.text("abc./%{}*&=;~-_", max_size=40))
+def test_paths_are_kept_byte_for_byte(rest: str) -> None:
+    """What stands behind the download prefix goes upstream as it came."""
+    target = resolve("GET", f"{PREFIX}/dl/A/B/{rest}?accept={rest}", READ)
+    assert target.url == f"{ORIGIN}/dl/A/B/{rest}?accept={rest}"
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "%2A", "{type}", "a//b", "//", "a?x=/../y", "...", "a..b"])
+def test_odd_but_harmless_paths_pass(name: str) -> None:
+    """Encoded slashes, literal braces, empty segments and dots that are no segment are left alone."""
+    check_path(f"{PREFIX}/dl/A/B/{name}")
+    assert resolve("GET", f"{PREFIX}/dl/A/B/{name}", READ).url == f"{ORIGIN}/dl/A/B/{name}"
+
+
+@pytest.mark.parametrize("path", ["/", PREFIX, f"{PREFIX}/", f"{PREFIX}/other", "/o-000000000000/api/", "/api/"])
+def test_other_paths_are_no_endpoints(path: str) -> None:
+    """Only the paths that the Session names, behind the prefix of their origin."""
+    with pytest.raises(NotAnEndpoint):
+        resolve("POST", path, READ)
+
+
+def test_methods_belong_to_endpoints() -> None:
+    """The refusal says what the endpoint takes."""
+    assert resolve("POST", f"{PREFIX}/api/", READ) == Target(Kind.API, ORIGIN, f"{ORIGIN}/api/")
+    with pytest.raises(MethodRefused) as caught:
+        resolve("DELETE", f"{PREFIX}/dl/A/B/n", READ)
+    assert caught.value.headers() == {"Allow": "GET, HEAD"}
+
+
+@pytest.mark.parametrize(
+    ("path", "yes"),
+    [("/.well-known/jmap", True), ("/.well-known/jmap/?x", True), ("/.well-known/jmapx", False), ("/", False)],
+)
+def test_the_session_has_its_place(path: str, yes: bool) -> None:
+    """With and without a slash, whatever the query."""
+    assert is_session_path(path) is yes
+
+
+@pytest.mark.parametrize(
+    ("location", "local"),
+    [
+        ("/dl/A/B/c?x={y}", f"{PREFIX}/dl/A/B/c?x={{y}}"),
+        (f"{ORIGIN}/up/B/", f"{PREFIX}/up/B/"),
+        ("https://evil.com/dl/A/B/c", None),
+        ("//evil.com/dl/A/B/c", None),
+        ("/elsewhere", None),
+        ("/dl/A/B/../../../admin", None),
+        ("", None),
+        ("javascript:x", None),
+    ],
+)
+def test_redirects_stay_inside_the_endpoints(location: str, local: str | None) -> None:
+    """A location becomes a local path of an endpoint, or nothing."""
+    target = Target(Kind.DOWNLOAD, ORIGIN, f"{parse_origin(str(ORIGIN))}/dl/A/B/n")
+    assert local_location(location, target, READ) == local
