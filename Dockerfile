@@ -4,6 +4,7 @@
 #   docker run -it --network host -v jmap-state:/state -v ./config.toml:/config/config.toml:ro jmap-proxy login alice --no-browser
 #   docker run -d  --network host -v jmap-state:/state -v ./config.toml:/config/config.toml:ro jmap-proxy
 #
+# The health check asks listen.admin at its default, 127.0.0.1:8622.
 # The host's network, since plain http is served on loopback only. To publish a port instead, set listen.https to
 # "0.0.0.0:8621" with a certificate, and listen.hosts to the names that clients use.
 FROM python:3.13-slim AS build

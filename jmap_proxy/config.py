@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import msgspec
 
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import Origin, is_loopback, split_url
+from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, parse_origin, split_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +64,12 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def server_origin(self) -> Origin:
         """Origin of the server."""
-        return split_url(self.server)[0]
+        return parse_origin(self.server)
 
     @property
     def allowed_origins(self) -> frozenset[Origin]:
         """The origins that may get the account's token."""
-        return frozenset({self.server_origin, *(split_url(origin)[0] for origin in self.upstream_origins)})
+        return frozenset({self.server_origin, *(parse_origin(origin) for origin in self.upstream_origins)})
 
     @property
     def session_url(self) -> str:
@@ -188,13 +188,27 @@ def _check_listen(config: Config) -> None:
     for key, address in (("listen.http", http), ("listen.admin", admin)):
         if address is not None and not address.is_loopback:
             raise ConfigError(f"{key}: plain http only on this machine", hint="use 127.0.0.1, or listen.https")
+    taken = [address for address in (http, https, admin) if address is not None and address.port]
+    if len(set(taken)) < len(taken):
+        raise ConfigError("listen: two listeners have the same address", hint="give each a port of its own")
     if https is not None and not (listen.cert_file and listen.key_file):
         raise ConfigError("listen.https needs listen.cert_file and listen.key_file", hint="name the PEM files")
+    for name in listen.hosts:
+        _check_host(name)
     open_accounts = [name for name, account in config.accounts.items() if account.local_auth == "none"]
     if len(open_accounts) > 1:
         raise ConfigError(f"only one account can have local_auth none, not {' and '.join(open_accounts)}")
     if open_accounts and https is not None and not https.is_loopback:
         raise ConfigError("listen.https: off this machine every account needs a key", hint="drop local_auth")
+
+
+def _check_host(name: str) -> None:
+    try:
+        origin, rest = split_url(f"https://[{name}]" if ":" in name and "[" not in name else f"https://{name}")
+    except ValueError:
+        origin, rest = None, ""
+    if origin is None or rest or origin.port != DEFAULT_PORTS["https"]:
+        raise ConfigError(f"listen.hosts: {name!r} is not a host name", hint='names only, for example "mail.lan"')
 
 
 def _check_account(name: str, account: Account) -> None:

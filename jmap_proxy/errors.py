@@ -10,9 +10,11 @@
     │   └── TokenDelayed            it mends itself; carries Retry-After
     ├── Refused                     the client may not come in, or asked for what there is not
     │   ├── HostRefused, OriginRefused, KeyRefused
-    │   └── BadPath, NotAnEndpoint, MethodRefused, BodyTooLarge
+    │   ├── RequestMalformed, BadPath, NotAnEndpoint, MethodRefused
+    │   └── BodyTooLarge, BodyTimeout
     └── UpstreamError               the JMAP server
         ├── UpstreamUnreachable     no connection, or the connection broke
+        ├── UpstreamBusy            it cannot answer just now; carries Retry-After
         ├── UpstreamRefusedToken    it refuses even a fresh token
         ├── UpstreamOriginRefused   it names an origin that may not get the token
         └── UpstreamMalformed       its answer is not what RFC 8620 asks for
@@ -178,6 +180,17 @@ class BadPath(Refused):
     status = 400
 
 
+class RequestMalformed(Refused):
+    """The bytes are not HTTP/1.1 (RFC 9112) that everybody would understand in the same way."""
+
+    code = "request-malformed"
+    title = "The request is malformed"
+    status = 400
+
+    def __init__(self) -> None:
+        super().__init__("the request is not well-formed HTTP", hint="see what the client sends; tls to an http port?")
+
+
 class NotAnEndpoint(Refused):
     """The path is under no endpoint that the server's Session names."""
 
@@ -218,6 +231,17 @@ class BodyTooLarge(Refused):
         return super().problem() | {"type": "urn:ietf:params:jmap:error:limit", "limit": "maxSizeRequest"}
 
 
+class BodyTimeout(Refused):
+    """The client stopped in the middle of a request body (RFC 9110 §15.5.9)."""
+
+    code = "body-timeout"
+    title = "The request did not arrive in time"
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"nothing of the request body came for {seconds:g} seconds", hint="send the request again")
+
+
 class UpstreamError(JmapProxyError):
     """The JMAP server did something that the client cannot be given as it is."""
 
@@ -232,6 +256,15 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream-unreachable"
     title = "The JMAP server cannot be reached"
+
+
+class UpstreamBusy(UpstreamError):
+    """The JMAP server cannot give its Session just now; carries Retry-After."""
+
+    code = "upstream-busy"
+    title = "The JMAP server is busy"
+    status = 503
+    exit_code = 75
 
 
 class UpstreamRefusedToken(UpstreamError):

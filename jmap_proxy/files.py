@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 from jmap_proxy.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+Identity = tuple[int, int, int]
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -46,14 +49,45 @@ def _folder(path: Path) -> os.stat_result:
         raise StoreError(f"{path}: {error.strerror}", hint=f"make {path} a folder of your own") from error
 
 
+def identity(path: Path) -> Identity | None:
+    """What tells one version of a file from the next (inode, time, size), None if there is no such file.
+
+    Raises:
+        StoreError: it cannot be looked at.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 def read_private(path: Path) -> bytes | None:
-    """The file's bytes, None if there is no such file.
+    """The bytes of a file of the program's own, None if there is no such file.
 
     Raises:
         StoreError: a link, not a plain file, someone else's, open to others, or unreadable.
     """
+    return _read(path, os.O_NOFOLLOW, lambda status: _check_mode(path, status, stat.S_IRWXG | stat.S_IRWXO))
+
+
+def read_trusted(path: Path) -> bytes | None:
+    """The bytes of a file that the user or the system provides, None if there is no such file.
+
+    It may be a link. One that root provides may be readable by others, as the secrets of containers are; the user's
+    own must be private.
+
+    Raises:
+        StoreError: not a plain file, a third party's, open to others, or unreadable.
+    """
+    return _read(path, 0, lambda status: _check_provided(path, status))
+
+
+def _read(path: Path, flags: int, check: Callable[[os.stat_result], None]) -> bytes | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | flags)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -62,7 +96,7 @@ def read_private(path: Path) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(f"{path}: not a plain file", hint=f"move {path} away")
-        _check_mode(path, status, stat.S_IRWXG | stat.S_IRWXO)
+        check(status)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:
@@ -75,7 +109,8 @@ def write_durably(path: Path, data: bytes) -> None:
     After a crash at any moment the file holds the old bytes or the new ones, whole.
 
     Raises:
-        StoreError: the disk is full, the folder is read-only, ...; the old file is untouched.
+        StoreError: the disk is full, the folder is read-only, ...; the file holds the old bytes, or the new ones
+            where only the folder could not be synced.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -146,9 +181,20 @@ def _write_hint(path: Path) -> str:
     return f"see that {path.parent} can be written to and has room"
 
 
+def _check_provided(path: Path, status: os.stat_result) -> None:
+    if status.st_uid == 0:
+        _check_bits(path, status, stat.S_IWGRP | stat.S_IWOTH)
+    else:
+        _check_mode(path, status, stat.S_IRWXG | stat.S_IRWXO)
+
+
 def _check_mode(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_uid != os.geteuid():
         raise StoreError(f"{path} belongs to another user", hint=f"chown it, or remove {path}")
+    _check_bits(path, status, forbidden)
+
+
+def _check_bits(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_mode & forbidden:
         mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
         raise StoreError(f"{path} can be used by others", hint=f"run: chmod {mode} {path}")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
+from jmap_proxy.locks import file_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 FILE_NAME = "local-keys.json"
@@ -48,7 +46,7 @@ class LocalKeys:
     def __init__(self, state: Path, *, lock_patience: float = LOCK_PATIENCE) -> None:
         self._path = state / FILE_NAME
         self._lock_patience = lock_patience
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: files.Identity | None = None
         self._accounts: dict[str, str] = {}
 
     def account_of(self, key: str) -> str | None:
@@ -79,37 +77,15 @@ class LocalKeys:
 
     def _change(self, account: str, key_digest: str | None) -> None:
         files.own_folder(self._path.parent)
-        with self._lock():
+        with file_lock(self._path.with_suffix(".lock"), self._lock_patience):
             stored = self._load()
             stored.digests.pop(account, None)
             if key_digest is not None:
                 stored.digests[account] = key_digest
             files.write_durably(self._path, msgspec.json.format(msgspec.json.encode(stored)) + b"\n")
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        path = self._path.with_suffix(".lock")
-        lock = FileLock(path, mode=files.PRIVATE_FILE, fallback_to_soft=False, preserve_lock_file=True)
-        try:
-            lock.acquire(timeout=self._lock_patience)
-        except Timeout:
-            raise StoreError(f"{path} is held by another process", hint="see whether a jmap-proxy hangs") from None
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
-        try:
-            yield
-        finally:
-            lock.release()
-
     def _look(self) -> None:
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            self._accounts, self._seen = {}, None
-            return
-        except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}", hint=f"check who owns {self._path}") from error
-        identity = (status.st_ino, status.st_mtime_ns, status.st_size)
+        identity = files.identity(self._path)
         if identity != self._seen:
             self._accounts = {digest: account for account, digest in self._load().digests.items()}
             self._seen = identity

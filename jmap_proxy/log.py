@@ -20,7 +20,7 @@ _SECRET = re.compile(
     r"|\bjp[0-9a-f]{64}\b"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"
     r"|\b((?:access|refresh|id)_token|(?:device_|user_)?code|code_verifier|client_secret|password|state)"
-    r"(?:=|\W{1,8})[\w.~+/=-]{8,}"
+    r"[\"'\\]{0,3}\s?[=:]\s?[\"'\\]{0,3}[\w.~+/=-]{8,}"
 )
 
 

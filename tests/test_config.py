@@ -160,6 +160,19 @@ def test_a_password_in_a_url_is_not_repeated() -> None:
     assert "hunter2" not in str(caught.value.problem())
 
 
+@pytest.mark.parametrize("name", ["mail.lan:8621", "https://mail.lan", "mail.lan/x", "", "a b", "*"])
+def test_further_names_are_host_names(name: str) -> None:
+    """A name that no Host could ever match is told, not ignored."""
+    with pytest.raises(ConfigError, match=r"listen\.hosts"):
+        parse_config(f'[listen]\nhosts = ["{name}"]')
+
+
+@pytest.mark.parametrize("name", ["mail.lan", "192.168.1.2", "fd00::2", "[fd00::2]"])
+def test_further_names_may_be_addresses(name: str) -> None:
+    """Names and addresses of both kinds."""
+    assert parse_config(f'[listen]\nhosts = ["{name}"]').listen.hosts == (name,)
+
+
 def test_open_accounts_stay_on_this_machine() -> None:
     """Without a local key there is one account at most, and no listener that others can reach."""
     bob = f"[accounts.bob]\n{NEEDED}local_auth = 'none'\n"

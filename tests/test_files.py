@@ -116,3 +116,41 @@ def test_removing(private: Path) -> None:
     private.mkdir()
     with pytest.raises(StoreError, match=str(private)):
         files.remove_durably(private)
+
+
+@pytest.mark.parametrize("mode", [0o600, *([0o444] if os.geteuid() == 0 else [])])
+def test_a_provided_file_may_be_a_link_and_roots_readable_by_all(tmp_path: Path, mode: int) -> None:
+    """Secrets of containers are links to files of root's that others can read."""
+    real = tmp_path / "real"
+    real.write_bytes(b"secret")
+    real.chmod(mode)
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    assert files.read_trusted(link) == b"secret"
+    assert files.read_trusted(tmp_path / "missing") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_provided_file_that_others_can_write_to_is_refused(tmp_path: Path) -> None:
+    """Whoever can write to it could put in a secret of his own."""
+    file = tmp_path / "file"
+    file.write_bytes(b"secret")
+    os.chown(file, 1234, 1234)
+    with pytest.raises(StoreError, match="another user"):
+        files.read_trusted(file)
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """A folder in the file's place is named."""
+    with pytest.raises(StoreError, match="not a plain file"):
+        files.read_trusted(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_a_provided_file_is_refused_if_others_can_change_it(tmp_path: Path, mode: int) -> None:
+    """Its mode is told with the mend."""
+    file = tmp_path / "file"
+    file.write_bytes(b"secret")
+    file.chmod(mode)
+    with pytest.raises(StoreError, match="can be used by others"):
+        files.read_trusted(file)

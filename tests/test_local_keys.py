@@ -6,6 +6,7 @@ import pytest
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.local_keys import FILE_NAME, LocalKeys, digest, new_key
+from jmap_proxy.locks import file_lock
 
 DAMAGED = [
     b"",
@@ -118,10 +119,14 @@ def test_a_lock_that_cannot_be_made_is_told(keys: LocalKeys, file: Path) -> None
         keys.renew("alice")
 
 
-def test_a_lock_that_is_held_for_long_is_told(keys: LocalKeys, tmp_path: Path) -> None:
+def test_a_lock_that_is_held_for_long_is_told(file: Path) -> None:
     """After the patience is over the error says what to look for."""
-    impatient = LocalKeys(tmp_path / "state", lock_patience=0.0)
-    with keys._lock(), pytest.raises(StoreError, match="held by another process"):
+    impatient = LocalKeys(file.parent, lock_patience=0.0)
+    impatient.renew("alice")
+    with (
+        file_lock(file.with_suffix(".lock"), 1),
+        pytest.raises(StoreError, match="held by another process"),
+    ):
         impatient.renew("alice")
 
 

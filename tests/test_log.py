@@ -57,7 +57,18 @@ def test_keys_and_jwts_are_masked_wherever_they_stand() -> None:
     assert mask("got eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.c2ln here") == "got [hidden] here"
 
 
-@pytest.mark.parametrize("text", ["token refreshed", "state=ok", "401 for /jmap/api", "bearer tokens", "code: 200"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/home/alice/.local/state/jmap-proxy/tokens/alice.jwe: damaged",
+        "the token endpoint answers 400 (no known error code), temporarily",
+        "token refreshed",
+        "state=ok",
+        "401 for /jmap/api",
+        "bearer tokens",
+        "code: 200",
+    ],
+)
 def test_ordinary_words_stay(text: str) -> None:
     """Short values and plain sentences are no secrets."""
     assert mask(text) == text

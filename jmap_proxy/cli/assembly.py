@@ -56,6 +56,7 @@ class Assembly:
         self.local_keys = LocalKeys(self.state)
         self.data_key = KeyFile(self.state / "data.key")
         self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -83,16 +84,13 @@ class Assembly:
 
     async def token_endpoint(self, name: str) -> TokenEndpoint:
         """The token endpoint of an account."""
-        http = ProviderHttp(await self._http(self.config.account(name).ca_file))
-        return TokenEndpoint(self.client(name), http, Discovery(http, self.clock), self.clock)
+        http, discovery = await self._provider(self.config.account(name).ca_file)
+        return TokenEndpoint(self.client(name), http, discovery, self.clock)
 
     async def sign_in(self, name: str) -> SignIn:
         """The way to sign in to an account."""
-        client = self.client(name)
-        http = ProviderHttp(await self._http(self.config.account(name).ca_file))
-        discovery = Discovery(http, self.clock)
-        endpoint = TokenEndpoint(client, http, discovery, self.clock)
-        return SignIn(client, http, discovery, endpoint, self.clock)
+        http, discovery = await self._provider(self.config.account(name).ca_file)
+        return SignIn(self.client(name), http, discovery, await self.token_endpoint(name), self.clock)
 
     async def refresher(self, name: str, *, patience: float = PATIENCE) -> TokenRefresher:
         """The token refresher of an account; closed with the assembly. `patience` in seconds."""
@@ -108,7 +106,16 @@ class Assembly:
         account = self.config.account(name)
         policy = Policy(account.server_origin, account.allowed_origins, account.rewrite)
         exchange = Exchange(await self._http(account.ca_file), source, policy.allowed)
-        return Plane(exchange, Sessions(name, exchange, account.session_url, policy))
+        sessions = Sessions(name, exchange, account.session_url, policy)
+        self._stack.push_async_callback(sessions.close)
+        return Plane(exchange, sessions)
+
+    async def _provider(self, ca_file: str) -> tuple[ProviderHttp, Discovery]:
+        """What all accounts that trust the same authorities share towards providers: metadata is asked for once."""
+        if ca_file not in self._providers:
+            http = ProviderHttp(await self._http(ca_file))
+            self._providers[ca_file] = http, Discovery(http, self.clock)
+        return self._providers[ca_file]
 
     async def _http(self, ca_file: str) -> aiohttp.ClientSession:
         """One session for all accounts that trust the same authorities: no cookies, no environment, nothing decoded."""
@@ -133,7 +140,7 @@ def _read_secret(name: str, account: Account) -> str:
         return ""
     path = Path(account.client_secret_file).expanduser()
     try:
-        raw = files.read_private(path)
+        raw = files.read_trusted(path)
     except StoreError as error:
         raise ConfigError(f"accounts.{name}.client_secret_file: {error.detail}", hint=error.hint) from None
     if raw is None or not raw.strip():

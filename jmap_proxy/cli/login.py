@@ -11,10 +11,13 @@ import click
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
-from jmap_proxy.config import Config, parse_address
+from jmap_proxy.config import Address, Config, parse_address
+from jmap_proxy.origins import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound to
 
 
 @click.command()
@@ -46,12 +49,19 @@ def _open_browser(url: str) -> None:
     threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
+def _reachable(scheme: str, address: Address, hosts: Sequence[str]) -> str:
+    """The origin for the client: of a listener on all addresses, by the first name that it is known under."""
+    host = address.host
+    if host in EVERYWHERE:
+        host = hosts[0] if hosts else "127.0.0.1"
+    return str(Origin(scheme, host.strip("[]"), address.port))
+
+
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     click.echo(f"Signed in as {signed_in.username or name}.")
     for scheme, text in (("http", config.listen.http), ("https", config.listen.https)):
         if (address := parse_address(f"listen.{scheme}", text)) is not None:
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            click.echo(f"Session URL: {scheme}://{host}:{address.port}/.well-known/jmap")
+            click.echo(f"Session URL: {_reachable(scheme, address, config.listen.hosts)}/.well-known/jmap")
     click.echo(f"User name: {signed_in.username or name}")
     if signed_in.local_key:
         click.echo(f"Local key: {signed_in.local_key}")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import click
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
-from jmap_proxy.errors import ProviderError
+from jmap_proxy.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
     from jmap_proxy.config import Config
+    from jmap_proxy.tokens import TokenSet
 
 
 @click.command()
@@ -29,16 +31,20 @@ async def _logout(config: Config, name: str) -> str:
         store = assembly.store(name)
         async with store.lock():
             tokens = await store.load()
-            if tokens is None:
-                assembly.local_keys.remove(name)
-                return f"{name} was not signed in."
-            try:
-                revoked = await (await assembly.token_endpoint(name)).revoke(tokens)
-            except ProviderError as error:
-                click.echo(f"warning: {error.detail}", err=True)
-                revoked = False
+            revoked = tokens is not None and await _revoke(assembly, tokens)
             await store.remove()
-        assembly.local_keys.remove(name)
+        await asyncio.to_thread(assembly.local_keys.remove, name)
+    if tokens is None:
+        return f"{name} was not signed in."
     if revoked:
         return f"{name} is signed out; the provider has revoked the sign-in."
     return f"{name} is signed out here; the provider did not confirm a revocation, so end the session there too."
+
+
+async def _revoke(assembly: Assembly, tokens: TokenSet) -> bool:
+    """Whether the provider has revoked the sign-in; what stands against it does not keep it from being forgotten."""
+    try:
+        return await (await assembly.token_endpoint(tokens.account)).revoke(tokens)
+    except (ProviderError, ConfigError) as error:
+        click.echo(f"warning: {error.detail}", err=True)
+        return False

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from jmap_proxy.config import parse_address
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.proxy.handler import Door, Handler
+from jmap_proxy.proxy.door import Door
+from jmap_proxy.proxy.handler import Handler
 from jmap_proxy.proxy.listener import Listener
 from jmap_proxy.status.health import AdminHandler
 from jmap_proxy.tls import server_context
+from jmap_proxy.tokens.watch import StoreWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,8 +53,11 @@ async def running_proxy(assembly: Assembly) -> AsyncIterator[Addresses]:
         names=frozenset(name.lower().strip("[]") for name in config.listen.hosts),
     )
     handler = Handler(planes, door, upload_replay=config.limits.upload_replay)
-    admin = AdminHandler(lambda: [refresher.report() for refresher in refreshers.values()], assembly.clock)
+    admin = AdminHandler(lambda: {name: refresher.report() for name, refresher in refreshers.items()}, assembly.clock)
     opened: list[Listener] = []
+    watch = asyncio.create_task(
+        StoreWatch({assembly.store(name).path: refresher for name, refresher in refreshers.items()}).run()
+    )
     try:
         yield Addresses(
             http=await _open(opened, "http", config.listen.http, handler, config),
@@ -60,6 +65,7 @@ async def running_proxy(assembly: Assembly) -> AsyncIterator[Addresses]:
             admin=await _open(opened, "admin", config.listen.admin, admin, config),
         )
     finally:
+        watch.cancel()
         handler.end_streams()
         await asyncio.gather(*(listener.close() for listener in opened))
 

@@ -26,8 +26,8 @@ def serve(config: Config) -> None:
 
 
 async def _serve(config: Config) -> None:
+    stopped = stop_signals()
     async with Assembly(config) as assembly, running_proxy(assembly) as addresses:
-        stopped = stop_signals()
         for address in filter(None, (addresses.http, addresses.https)):
             click.echo(f"listening on {address}")
         if addresses.admin:

@@ -15,7 +15,8 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.config import Config, parse_address
 from jmap_proxy.errors import StoreError
-from jmap_proxy.status.overview import AccountStatus, LiveAccount, account_status, in_words
+from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
 
 ASK = aiohttp.ClientTimeout(total=2)
 
@@ -23,7 +24,7 @@ ASK = aiohttp.ClientTimeout(total=2)
 class _Ready(msgspec.Struct):
     """What is used of the answer of /readyz; anything else on that port is no proxy of ours."""
 
-    accounts: dict[str, LiveAccount]
+    accounts: dict[str, TokenReport]
 
 
 @click.command()
@@ -64,7 +65,7 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
     return statuses, live is not None
 
 
-async def _ask_proxy(config: Config) -> dict[str, LiveAccount] | None:
+async def _ask_proxy(config: Config) -> dict[str, TokenReport] | None:
     """What a running proxy tells of its accounts; None if none answers."""
     address = parse_address("listen.admin", config.listen.admin)
     if address is None or not address.port:

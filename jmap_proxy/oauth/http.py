@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from jmap_proxy.errors import ProviderError
-from jmap_proxy.origins import split_url
+from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def check_endpoint(url: str) -> None:
         ProviderError: not https, and not plain http to loopback either.
     """
     try:
-        origin = split_url(url)[0]
+        origin = parse_origin(url)
     except ValueError as error:
         raise ProviderError(f"{url!r}: {error}", hint="give an https URL") from None
     if not origin.is_safe_for_secrets:

@@ -6,6 +6,8 @@ import json
 import secrets
 from typing import TYPE_CHECKING
 
+import structlog
+
 from jmap_proxy.errors import SignInError
 from jmap_proxy.oauth.authorization import Attempt, authorization_url, is_for, read_callback
 from jmap_proxy.oauth.id_token import check_id_token
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 
 OK = 200
+
+log = structlog.get_logger("jmap_proxy.oauth")
 
 
 class SignIn:
@@ -82,6 +86,8 @@ class SignIn:
     async def _subject(self, id_token: str, jwks_uri: str, nonce: str) -> str:
         """`sub` of a checked ID token; "" where none came, since plain OAuth providers send none."""
         if not id_token:
+            if "openid" in self._client.scopes:
+                log.warning("the provider sent no ID token although openid was asked for", issuer=self._client.issuer)
             return ""
         if not jwks_uri:
             raise SignInError("the provider sent an ID token, but names no keys (jwks_uri) to check it with")

@@ -11,16 +11,23 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 from aiofiles.tempfile import SpooledTemporaryFile
+from aiohttp import web
 
-from jmap_proxy.errors import BodyTooLarge
+from jmap_proxy.errors import BodyTimeout, BodyTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from aiofiles.threadpool.binary import AsyncBufferedReader
+    from aiohttp import StreamReader
 
 _T = TypeVar("_T")
 
 CHUNK = 256 << 10
 IN_MEMORY = 1 << 20
+
+BODY_PATIENCE = 60.0
+"""Seconds that a client may be silent in the middle of a request body."""
 
 log = structlog.get_logger("jmap_proxy.proxy")
 
@@ -40,7 +47,11 @@ class Body(Protocol):
         """Whether `chunks` can be called again; a pass that was cancelled has come to its end afterwards."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body from its start; ends an earlier pass."""
+        """The body from its start.
+
+        The caller has left an earlier pass behind: aiohttp cancels the task that sends a body when the answer to its
+        request is closed.
+        """
 
     async def close(self) -> None:
         """Free what it holds."""
@@ -65,6 +76,47 @@ class BufferedBody:
 
     async def close(self) -> None:
         """Nothing to free."""
+
+
+class ArrivingBody:
+    """A client's body, piece by piece as it comes.
+
+    Args:
+        content: Where it arrives.
+        patience: Seconds that the client may be silent; only time spent waiting for the client counts.
+
+    Attributes:
+        failure: Why it will not come to its end, None while that is not known. Whoever passes the body on gets to see
+            only that the passing on has failed.
+    """
+
+    def __init__(self, content: StreamReader, patience: float) -> None:
+        self.failure: BodyTimeout | web.RequestPayloadError | None = None
+        self._content = content
+        self._patience = patience
+
+    def __aiter__(self) -> ArrivingBody:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece.
+
+        Raises:
+            BodyTimeout: the client is silent.
+            RequestPayloadError: its chunks cannot be read.
+        """
+        try:
+            async with asyncio.timeout(self._patience):
+                chunk = await self._content.readany()
+        except TimeoutError:
+            self.failure = BodyTimeout(self._patience)
+            raise self.failure from None
+        except web.RequestPayloadError as error:
+            self.failure = error
+            raise
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
 
 
 async def read_body(source: AsyncIterator[bytes], length: int | None, limit: int) -> BufferedBody:
@@ -94,7 +146,7 @@ class SpooledBody:
         self.length = length
         self._source = source
         self._limit = limit
-        self._spool: Any = None
+        self._spool: AsyncBufferedReader | None = None
         self._spooled = 0
         self._taken = 0
         self._lock = asyncio.Lock()
@@ -120,8 +172,8 @@ class SpooledBody:
             ValueError: they are gone.
         """
         async with self._lock:
-            if position < self._spooled:
-                return await _to_its_end(self._replay(position))
+            if self._spool is not None and position < self._spooled:
+                return await _to_its_end(self._replay(self._spool, position))
             if position != self._taken:
                 raise ValueError("this part of the body is not kept")
             chunk = await anext(self._source, b"")
@@ -130,18 +182,18 @@ class SpooledBody:
                 await _to_its_end(self._record(chunk))
             return chunk
 
-    async def _replay(self, position: int) -> bytes:
-        await self._spool.seek(position)
-        data: bytes = await self._spool.read(min(CHUNK, self._spooled - position))
-        return data
+    async def _replay(self, spool: AsyncBufferedReader, position: int) -> bytes:
+        await spool.seek(position)
+        return await spool.read(min(CHUNK, self._spooled - position))
 
     async def _record(self, chunk: bytes) -> None:
         try:
             if self._taken <= self._limit:
-                if self._spool is None:
-                    self._spool = await SpooledTemporaryFile(max_size=IN_MEMORY)
-                await self._spool.seek(self._spooled)
-                await self._spool.write(chunk)
+                spool = self._spool
+                if spool is None:
+                    spool = self._spool = await SpooledTemporaryFile(max_size=IN_MEMORY)
+                await spool.seek(self._spooled)
+                await spool.write(chunk)
                 self._spooled += len(chunk)
                 return
         except OSError as error:  # a full disk costs the replay, not the upload

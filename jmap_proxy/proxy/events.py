@@ -11,16 +11,21 @@ LONGEST_EVENT = 1 << 20
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
-def whole_events(data: bytes) -> int:
+def whole_events(data: bytes | bytearray, seen: int = 0) -> int:
     """How many bytes of `data`, which begins with an event, can be passed on.
 
     Comments, which servers send to keep connections alive, need no blank line behind them.
+
+    Args:
+        data: What has not been passed on yet.
+        seen: How much of it was there the last time, when nothing could be passed on; it is not searched again.
     """
-    end = max(found + len(mark) if (found := data.rfind(mark)) >= 0 else 0 for mark in _ENDS)
+    start = max(0, seen - max(map(len, _ENDS)))
+    end = max(found + len(mark) if (found := data.rfind(mark, start)) >= 0 else 0 for mark in _ENDS)
     if not end and data.startswith(b":") and data.endswith((b"\n", b"\r")) and _only_comments(data):
         return len(data)
     return len(data) if not end and len(data) > LONGEST_EVENT else end
 
 
-def _only_comments(data: bytes) -> bool:
+def _only_comments(data: bytes | bytearray) -> bool:
     return all(line.startswith(b":") for line in data.splitlines())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.body import Body
     from jmap_proxy.proxy.headers import Field
     from jmap_proxy.proxy.source import TokenSource
-
-UNAUTHORIZED = 401
 
 STREAM = aiohttp.ClientTimeout(total=None, sock_connect=4)
 """For streams that may be silent for long."""
@@ -84,7 +83,7 @@ class Exchange:
     async def _send_with_retry(self, call: Call) -> aiohttp.ClientResponse:
         token = await self._source.ensure_valid_token()
         response = await self._send(call, token)
-        if response.status != UNAUTHORIZED:
+        if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         response.close()
         token = await self._source.replace_rejected(token)
@@ -95,7 +94,7 @@ class Exchange:
                 retry_after=1,
             )
         response = await self._send(call, token)
-        if response.status != UNAUTHORIZED:
+        if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         response.close()
         raise self._source.refused_again(token)
@@ -115,6 +114,7 @@ class Exchange:
                 timeout=call.timeout,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
+            # ValueError: by it aiohttp tells a field with control characters, and idna a host that it cannot encode
             raise _translate(error, parse_origin(call.url)) from None
 
 

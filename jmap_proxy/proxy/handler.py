@@ -5,28 +5,38 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 
-from jmap_proxy.errors import BodyTooLarge, JmapProxyError, KeyRefused, MethodRefused
-from jmap_proxy.proxy.access import LOOPBACK_NAMES, check_host, check_not_web_page, presented_key
-from jmap_proxy.proxy.body import SpooledBody, read_body
+from jmap_proxy.errors import (
+    BadPath,
+    BodyTimeout,
+    BodyTooLarge,
+    JmapProxyError,
+    KeyRefused,
+    MethodRefused,
+    Refused,
+    UpstreamUnreachable,
+)
+from jmap_proxy.proxy.body import BODY_PATIENCE, ArrivingBody, SpooledBody, read_body
 from jmap_proxy.proxy.endpoint import Kind
 from jmap_proxy.proxy.exchange import ANSWERED, STREAM, Call
 from jmap_proxy.proxy.headers import SAFE_FOR_BROWSERS, to_upstream
+from jmap_proxy.proxy.problem import problem_response
 from jmap_proxy.proxy.relay import relay
 from jmap_proxy.proxy.sessions import ACCEPT
 from jmap_proxy.proxy.target import check_path, is_session_path, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from jmap_proxy.origins import Origin
     from jmap_proxy.proxy.body import Body
+    from jmap_proxy.proxy.door import Door
     from jmap_proxy.proxy.exchange import Exchange
     from jmap_proxy.proxy.session import Session
     from jmap_proxy.proxy.sessions import Sessions
@@ -46,35 +56,6 @@ class Plane:
     sessions: Sessions
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Who may come in.
-
-    Attributes:
-        account_of: The account that a local key opens, None for a wrong key.
-        open_account: The account for requests without a good key, "" for none.
-        names: Host names under which the proxy is known, besides the loopback ones.
-    """
-
-    account_of: Callable[[str], str | None]
-    open_account: str = ""
-    names: frozenset[str] = frozenset()
-
-    def enter(self, request: web.BaseRequest) -> tuple[Origin, str]:
-        """The proxy's origin as the client sees it, and the account. Raises Refused."""
-        _, port = request.transport.get_extra_info("sockname")[:2] if request.transport else ("", 0)
-        local = check_host(request.headers.getall("Host", []), request.scheme, port, LOOPBACK_NAMES | self.names)
-        check_not_web_page(request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"))
-        key = presented_key(request.headers.getall("Authorization", []))
-        account = (self.account_of(key) if key else None) or self.open_account
-        if not account:
-            raise KeyRefused(
-                "the local key is wrong" if key else "no local key was sent",
-                hint="give the local key as password or bearer token; jmap-proxy key NAME makes a new one",
-            )
-        return local, account
-
-
 class Handler:
     """Answers the clients' requests.
 
@@ -82,12 +63,16 @@ class Handler:
         planes: By account.
         door: Who may come in.
         upload_replay: Bytes of an upload that are kept for a second try.
+        body_patience: Seconds that a client may be silent in the middle of a request body.
     """
 
-    def __init__(self, planes: Mapping[str, Plane], door: Door, *, upload_replay: int) -> None:
+    def __init__(
+        self, planes: Mapping[str, Plane], door: Door, *, upload_replay: int, body_patience: float = BODY_PATIENCE
+    ) -> None:
         self._planes = planes
         self._door = door
         self._upload_replay = upload_replay
+        self._body_patience = body_patience
         self._streams: set[asyncio.Task[object]] = set()
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -95,17 +80,20 @@ class Handler:
         try:
             return await self._answer(request)
         except JmapProxyError as error:
-            log.info("refused", path=request.raw_path.partition("?")[0], code=error.code, detail=error.detail)
+            _log_error(request, error)
             response = problem_response(error)
-            if "Expect" in request.headers:
+            if "Expect" in request.headers or isinstance(error, BodyTimeout):
                 response.force_close()  # the client may send the body or not; what follows would be a guess
             return response
         except ConnectionError:
             raise  # the client has left
         except web.RequestPayloadError:
-            raise ConnectionResetError("the client's chunks cannot be read") from None
+            log.info("refused", path=_shown_path(request), detail="the chunks of the request body cannot be read")
+            if request.transport is not None:
+                request.transport.close()  # there is no telling what follows
+            return web.Response(status=HTTPStatus.BAD_REQUEST)  # goes nowhere
         except Exception as error:  # the client gets an answer, the log the reason
-            log.exception("unforeseen error", path=request.raw_path.partition("?")[0])
+            log.exception("unforeseen error", path=_shown_path(request))
             if request.writer.output_size and request.transport is not None:
                 request.transport.abort()  # in the middle of an answer, a second one would look like its rest
             return problem_response(JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log"))
@@ -121,9 +109,13 @@ class Handler:
             )
         if is_session_path(request.raw_path):
             return await self._answer_session(request, plane, local)
+        return await self._forward(request, plane, local)
+
+    async def _forward(self, request: web.BaseRequest, plane: Plane, local: Origin) -> web.StreamResponse:
         session = await plane.sessions.known()
         target = resolve(request.method, request.raw_path, session)
-        body = await self._body(request, target, session)
+        arriving = ArrivingBody(request.content, self._body_patience)
+        body = await self._body(request, arriving, target, session)
         call = Call(
             request.method,
             target.url,
@@ -135,6 +127,10 @@ class Handler:
             with self._listed(target.kind):
                 async with plane.exchange.send(call) as upstream:
                     return await relay(request, upstream, target, session, local)
+        except UpstreamUnreachable:
+            if arriving.failure is not None:  # it was the client that broke off, and so the server got no whole request
+                raise arriving.failure from None
+            raise
         finally:
             if body is not None:
                 await body.close()
@@ -163,28 +159,32 @@ class Handler:
         headers = {"Cache-Control": UNCACHED, "Vary": "Authorization, Host", **dict(SAFE_FOR_BROWSERS)}
         return web.Response(body=session.shown_at(local), content_type="application/json", headers=headers)
 
-    async def _body(self, request: web.BaseRequest, target: Target, session: Session) -> Body | None:
+    async def _body(
+        self, request: web.BaseRequest, arriving: ArrivingBody, target: Target, session: Session
+    ) -> Body | None:
         if not request.body_exists:
             return None
         if target.kind is not Kind.UPLOAD and (request.content_length or 0) > session.max_size_request:
             raise BodyTooLarge(session.max_size_request)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        source = aiter(request.content.iter_any())
+            request.writer.output_size = 0  # as aiohttp does it: what counts is whether the answer has begun
         if target.kind is Kind.UPLOAD:
-            return SpooledBody(source, request.content_length, self._upload_replay)
-        return await read_body(source, request.content_length, session.max_size_request)
+            return SpooledBody(arriving, request.content_length, self._upload_replay)
+        return await read_body(arriving, request.content_length, session.max_size_request)
 
 
-def problem_response(error: JmapProxyError) -> web.Response:
-    """The error as RFC 9457 problem details, with the header fields that belong to it."""
-    return web.Response(
-        status=error.status,
-        body=msgspec.json.encode(error.problem()),
-        content_type="application/problem+json",
-        headers={"Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS), **error.headers()},
-    )
+def _log_error(request: web.BaseRequest, error: JmapProxyError) -> None:
+    path = {} if isinstance(error, BadPath) else {"path": _shown_path(request)}
+    if isinstance(error, Refused):
+        log.info("refused", **path, code=error.code, detail=error.detail)
+    else:
+        log.warning("request failed", **path, code=error.code, detail=error.detail)
+
+
+def _shown_path(request: web.BaseRequest) -> str:
+    """The path for the log: no query, and nothing of an absolute-form target, which can hold a password."""
+    return request.raw_path.partition("?")[0] if request.raw_path.startswith("/") else ""
 
 
 def _fields(request: web.BaseRequest, target: Target) -> list[tuple[str, str]]:

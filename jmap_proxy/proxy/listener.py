@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from jmap_proxy.errors import JmapProxyError, RequestMalformed
+from jmap_proxy.proxy.problem import problem_response
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable
+
+    from aiohttp import StreamReader
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -37,6 +43,51 @@ _server_log = logging.getLogger("jmap_proxy.http")
 _server_log.addFilter(_WithoutContents())
 
 
+class _Connection(web.RequestHandler):
+    """A client's connection that tells a body whose bytes have become unreadable.
+
+    aiohttp's C parser does not: if a later read holds a broken chunk, it queues an error as the next request, and the
+    body waits for ever. A queued request behind a body without end can be nothing else. `_messages` is aiohttp's own.
+    """
+
+    __slots__ = ("_latest_body",)
+
+    _latest_body: StreamReader | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._latest_body = None
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._messages or self._messages[-1][1] is self._latest_body:
+            return
+        body, self._latest_body = self._latest_body, self._messages[-1][1]
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(web.RequestPayloadError("the chunks cannot be read"))
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Problem details instead of aiohttp's own page, which repeats the bytes that it did not understand."""
+        super().handle_error(request, status, exc, message)  # logs, and raises if an answer has begun
+        understood = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        response = problem_response(JmapProxyError("unforeseen") if understood else RequestMalformed())
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    """A server of such connections; `_loop` and `_kwargs` are aiohttp's own."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
 class Listener:
     """Serves `answer` on one address until it is closed.
 
@@ -51,7 +102,7 @@ class Listener:
         self._patience = patience
         self._in_flight: set[asyncio.Task[object]] = set()
         self._closing = False
-        server = web.Server(
+        server = _Server(
             self._answer,
             handler_cancellation=True,  # a client that leaves ends the upstream exchange
             access_log=None,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
 from aiohttp import web
 
-from jmap_proxy.errors import UpstreamMalformed
+from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
 from jmap_proxy.proxy.endpoint import Kind
 from jmap_proxy.proxy.events import whole_events
 from jmap_proxy.proxy.headers import to_client
-from jmap_proxy.proxy.target import Target, local_location
+from jmap_proxy.proxy.target import REDIRECTS, Target, local_location
 
 if TYPE_CHECKING:
     from jmap_proxy.origins import Origin
@@ -23,9 +25,7 @@ if TYPE_CHECKING:
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
 
-OK = 200
-NO_BODY = frozenset({204, 304})
-REDIRECTS = range(300, 400)
+NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 log = structlog.get_logger("jmap_proxy.proxy")
 
@@ -36,7 +36,7 @@ class CloseDelimitedResponse(web.StreamResponse):
     For event streams: a client that reads below the chunked coding cuts events in two otherwise (measured: jmapc).
     """
 
-    _length_check = False
+    _length_check = False  # aiohttp's own, made for WebSockets: without it, it adds no Transfer-Encoding
 
     def __init__(self, *, status: int, reason: str | None) -> None:
         super().__init__(status=status, reason=reason)
@@ -52,7 +52,8 @@ async def relay(
 ) -> web.StreamResponse:
     """Pass the answer on.
 
-    If the server breaks off, the client's connection is cut too, so that half a body never looks like a whole one.
+    If the server breaks off in the middle, the client's connection is cut too, so that half a body never looks like a
+    whole one.
 
     Args:
         request: The client's.
@@ -63,8 +64,9 @@ async def relay(
 
     Raises:
         UpstreamMalformed: a redirect that leads out of the endpoints; nothing has been sent to the client.
+        UpstreamUnreachable: the server broke off, and nothing has been sent to the client.
     """
-    if upstream.status < OK:
+    if upstream.status < HTTPStatus.OK:
         raise UpstreamMalformed(f"the server answers {upstream.status} unasked", hint="check the account's server")
     response = _head(request, upstream, target, session, local)
     if request.method == "HEAD" or upstream.status in NO_BODY:
@@ -82,6 +84,10 @@ async def relay(
     except ConnectionResetError:  # the client has left
         raise
     except (aiohttp.ClientError, TimeoutError, EOFError) as error:
+        if not response.prepared:
+            raise UpstreamUnreachable(
+                f"{target.origin} broke off its answer: {type(error).__name__}", hint="check the server and the network"
+            ) from None
         log.warning("server broke off", path=target.url.partition("?")[0], error=type(error).__name__)
         _cut(request, hard=not isinstance(response, CloseDelimitedResponse))
         return response
@@ -90,13 +96,14 @@ async def relay(
 
 
 async def _relay_events(upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-    held = b""
+    held = bytearray()
     async for chunk in upstream.content.iter_any():
+        seen = len(held)
         held += chunk
-        if cut := whole_events(held):
-            await response.write(held[:cut])
-            held = held[cut:]
-    await response.write(held)
+        if cut := whole_events(held, seen):
+            await response.write(bytes(held[:cut]))
+            del held[:cut]
+    await response.write(bytes(held))
 
 
 def _head(
@@ -108,7 +115,7 @@ def _head(
 ) -> web.StreamResponse:
     response: web.StreamResponse
     length = upstream.content_length
-    if target.kind is Kind.EVENTS and length is None and upstream.status == OK:
+    if target.kind is Kind.EVENTS and length is None and upstream.status == HTTPStatus.OK:
         response = CloseDelimitedResponse(status=upstream.status, reason=upstream.reason)
     elif length is not None and length <= SMALL and request.method != "HEAD":
         response = web.Response(status=upstream.status, reason=upstream.reason)
@@ -145,5 +152,6 @@ def _cut(request: web.BaseRequest, *, hard: bool) -> None:
         return
     if hard:
         linger = struct.pack("ii", 1, 0)
-        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        with contextlib.suppress(OSError):  # the client has just closed it
+            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     request.transport.abort()

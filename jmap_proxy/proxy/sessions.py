@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
 import structlog
 
-from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
+from jmap_proxy.errors import JmapProxyError, UpstreamBusy, UpstreamError, UpstreamMalformed, UpstreamUnreachable
 from jmap_proxy.proxy.exchange import PROMPT, Call
 from jmap_proxy.proxy.session import Policy, Session, locate, read_session
+from jmap_proxy.proxy.target import REDIRECTS
 
 if TYPE_CHECKING:
     from jmap_proxy.proxy.exchange import Exchange
 
 SIZE_LIMIT = 8 << 20
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 ACCEPT = "application/json"
-OK = 200
-BUSY = frozenset({429, 502, 503, 504})
+BUSY = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+SHORT_WAIT = 5
+LONGEST_WAIT = 600
+"""Seconds that a client is told to wait for a busy server: where the server does not say, and at most."""
 
 log = structlog.get_logger("jmap_proxy.proxy")
 
@@ -50,7 +61,10 @@ class Sessions:
         if self._first is None:
             self._first = asyncio.create_task(self.fetch(), name=f"first Session of {self._account}")
             self._first.add_done_callback(self._end_first)
-        return await asyncio.shield(self._first)  # all share it, its failure too, and none can cancel it
+        try:
+            return await asyncio.shield(self._first)  # all share it, its failure too, and none can cancel it
+        except JmapProxyError as error:
+            raise error.anew() from None
 
     async def fetch(self, accept: str = ACCEPT) -> Session:
         """The Session as it is now, asked for with the client's Accept (James: jmapVersion).
@@ -73,6 +87,13 @@ class Sessions:
             return session
         raise UpstreamMalformed("the server redirects the Session without end", hint="check the account's server")
 
+    async def close(self) -> None:
+        """End a first fetch that is still going on."""
+        first = self._first
+        if first is not None:
+            first.cancel()
+            await asyncio.wait([first])
+
     def _redirected(self, url: str, location: str) -> str:
         try:
             origin, rest = locate(location, url)
@@ -93,12 +114,8 @@ class Sessions:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    if response.status != OK:
-        raise UpstreamUnreachable(
-            f"the server answers {response.status} to the request for its Session",
-            hint="check the account's server",
-            retry_after=5 if response.status in BUSY else None,
-        )
+    if response.status != HTTPStatus.OK:
+        raise _refused(response)
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UpstreamMalformed("the server compresses the Session although it was asked not to")
     body = bytearray()
@@ -110,3 +127,12 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise UpstreamUnreachable(f"the Session broke off: {type(error).__name__}") from None
     return bytes(body)
+
+
+def _refused(response: aiohttp.ClientResponse) -> UpstreamError:
+    detail = f"the server answers {response.status} to the request for its Session"
+    if response.status not in BUSY:
+        return UpstreamMalformed(detail, hint="check the account's server")
+    told = response.headers.get("Retry-After", "")
+    seconds = int(told) if re.fullmatch(r"[0-9]{1,9}", told) else SHORT_WAIT  # the other form, a date, is rare
+    return UpstreamBusy(detail, hint="try again later", retry_after=min(seconds, LONGEST_WAIT))

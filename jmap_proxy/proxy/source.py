@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from jmap_proxy.errors import UpstreamRefusedToken
-
 if TYPE_CHECKING:
     from jmap_proxy.errors import JmapProxyError
 
@@ -21,26 +19,3 @@ class TokenSource(Protocol):
 
     def refused_again(self, token: str) -> JmapProxyError:
         """Note that the server refused the replacement too; the error for the client."""
-
-
-class FixedToken:
-    """A source of one token that nobody renews; for the check right after a sign-in."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def ensure_valid_token(self) -> str:
-        """The token."""
-        return self._token
-
-    async def replace_rejected(self, rejected: str) -> str:
-        """There is no other one: raises UpstreamRefusedToken."""
-        raise self.refused_again(rejected)
-
-    def refused_again(self, token: str) -> JmapProxyError:
-        """The error that says so."""
-        del token
-        return UpstreamRefusedToken(
-            "the server refuses the token that the provider has just given",
-            hint="compare the account's scopes, resource and issuer with what the server wants",
-        )

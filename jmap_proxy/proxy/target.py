@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 WELL_KNOWN = frozenset({"/.well-known/jmap", "/.well-known/jmap/"})
 """The Session's local paths; some clients ask with a slash at the end (measured: Cypht)."""
+
+REDIRECTS = frozenset(
+    {
+        HTTPStatus.MOVED_PERMANENTLY,
+        HTTPStatus.FOUND,
+        HTTPStatus.SEE_OTHER,
+        HTTPStatus.TEMPORARY_REDIRECT,
+        HTTPStatus.PERMANENT_REDIRECT,
+    }
+)
+"""Statuses of answers that are of no use but for their Location."""
 
 _SEPARATOR = re.compile(rb"[/\\]")
 

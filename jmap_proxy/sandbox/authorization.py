@@ -3,12 +3,17 @@
 RFC 6749 §4.1.1, RFC 7636 (S256 only), RFC 8252 §7.3 (loopback redirects), RFC 9207 (`iss`).
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from jmap_proxy.sandbox.grants import CodeRequest, Grant
 from jmap_proxy.sandbox.provider_settings import ProviderSettings, overridden
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 CALLBACK_PATH = "/callback"
@@ -32,7 +37,7 @@ def check_trust(params: Mapping[str, str], settings: ProviderSettings) -> None:
 
 
 def is_loopback_callback(uri: str) -> bool:
-    """Tell whether a redirect URI is a loopback one: any port, path `/callback` (RFC 8252 §7.3)."""
+    """Whether a redirect URI is a loopback one: any port, path `/callback` (RFC 8252 §7.3)."""
     try:
         parts = urlsplit(uri)
         host, _port = parts.hostname, parts.port
@@ -43,7 +48,7 @@ def is_loopback_callback(uri: str) -> bool:
 
 
 def error_of(params: Mapping[str, str], settings: ProviderSettings) -> str:
-    """Return the error code for the redirect back (RFC 6749 §4.1.2.1), empty if the request is granted."""
+    """The error code for the redirect back (RFC 6749 §4.1.2.1), empty if the request is granted."""
     if params.get("response_type") != "code":
         return "unsupported_response_type"
     if params.get("code_challenge_method") != "S256":
@@ -54,14 +59,14 @@ def error_of(params: Mapping[str, str], settings: ProviderSettings) -> str:
 
 
 def code_request(params: Mapping[str, str], settings: ProviderSettings) -> CodeRequest:
-    """Return what the code of a granted request is bound to."""
+    """What the code of a granted request is bound to."""
     user = params.get("login_hint") or settings.user
     grant = Grant(user, params.get("scope", ""), params.get("nonce", ""))
     return CodeRequest(grant, params["redirect_uri"], params["code_challenge"])
 
 
 def way_back(params: Mapping[str, str], answer: dict[str, str], issuer: str, settings: ProviderSettings) -> str:
-    """Return the URL to which the browser is sent.
+    """The URL to which the browser is sent.
 
     Args:
         params: The authorization request.

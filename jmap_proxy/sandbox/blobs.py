@@ -1,10 +1,15 @@
 """The blob store: uploads, messages and synthetic blobs of any size, all in flat memory. No HTTP."""
 
+from __future__ import annotations
+
 import hashlib
 import re
-from collections.abc import AsyncIterable, Iterator
+from typing import TYPE_CHECKING
 
 from jmap_proxy.sandbox.messages import messages
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterator
 
 KEPT_BYTES = 8 * 1024 * 1024
 """Octets up to which an uploaded blob's bytes are kept; of larger ones only size and digest remain."""
@@ -56,7 +61,7 @@ class Blobs:
         return blob_id, size
 
     def get(self, blob_id: str, message_count: int) -> tuple[int, Iterator[bytes]] | None:
-        """Return a blob's size in octets and its bytes in pieces, None if there is no such blob.
+        """A blob's size in octets and its bytes in pieces, None if there is no such blob.
 
         Args:
             blob_id: An upload's id, a message's, or `big-SIZE`: SIZE octets, the one at offset n being

@@ -1,16 +1,23 @@
 """A robot browser: goes through a sign-in as a patient user would. Knows HTTP and HTML, nothing of OAuth."""
 
-import ssl
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from aiohttp import ClientResponse, ClientSession, ClientTimeout, CookieJar, hdrs
 from yarl import URL
 
+if TYPE_CHECKING:
+    import ssl
+
 MAX_STEPS = 20
 TIMEOUT = 30
 """Seconds that one page may take."""
+TYPED = "demo"
+"""What is typed into text fields that are empty."""
 _TEXT_FIELDS = frozenset({"text", "password", "email"})
 _SEE_OTHER = frozenset({301, 302, 303})
 _SAME_METHOD = frozenset({307, 308})
@@ -39,16 +46,11 @@ class Form:
 
 
 class _FormFinder(HTMLParser):
-    """Collects a page's forms.
+    """Collects a page's forms."""
 
-    Args:
-        typed: What the robot types into text fields that are empty.
-    """
-
-    def __init__(self, typed: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.forms: list[Form] = []
-        self._typed = typed
         self._open = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -70,11 +72,11 @@ class _FormFinder(HTMLParser):
         if kind in {"checkbox", "radio"} and "checked" not in values:
             return
         if kind in _TEXT_FIELDS and not value:
-            value = self._typed
+            value = TYPED
         self.forms[-1].fields.append((values["name"], value))
 
 
-async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None, typed: str = "demo") -> tuple[int, str]:
+async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None) -> tuple[int, str]:
     """Open a URL and go on until a page asks for nothing more.
 
     Redirects are followed, a page's lone form is submitted, cookies are kept for this one call.
@@ -82,7 +84,6 @@ async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None, typed: 
     Args:
         url: Where to begin.
         ssl_context: Trust for https; the system's without it.
-        typed: What to type into text fields that are empty.
 
     Returns:
         The last page's status and text.
@@ -102,7 +103,7 @@ async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None, typed: 
                 ssl=ssl_context or True,
             ) as response:
                 page = await response.text(errors="replace")
-                following = redirect_of(response, step) or form_of(page, step.url, typed)
+                following = redirect_of(response, step) or form_of(page, step.url)
                 if following is None:
                     return response.status, page
                 step = following
@@ -110,7 +111,7 @@ async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None, typed: 
 
 
 def redirect_of(response: ClientResponse, step: Step) -> Step | None:
-    """Return the step to which a response redirects, None if it does not."""
+    """The step to which a response redirects, None if it does not."""
     location = response.headers.get(hdrs.LOCATION)
     if location is None or response.status not in _SEE_OTHER | _SAME_METHOD:
         return None
@@ -118,15 +119,14 @@ def redirect_of(response: ClientResponse, step: Step) -> Step | None:
     return Step(target, step.method, step.fields) if response.status in _SAME_METHOD else Step(target)
 
 
-def form_of(page: str, url: str, typed: str) -> Step | None:
-    """Return the step that submits a page's form, None unless the page has exactly one.
+def form_of(page: str, url: str) -> Step | None:
+    """The step that submits a page's form, None unless the page has exactly one.
 
     Args:
         page: The page's HTML.
         url: The page's own address.
-        typed: What to type into text fields that are empty.
     """
-    finder = _FormFinder(typed)
+    finder = _FormFinder()
     finder.feed(page)
     if len(finder.forms) != 1:
         return None

@@ -3,11 +3,16 @@
 A fault is data; `Faults.meet` is the one function that acts on it. No endpoint's own rules belong here.
 """
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 GARBAGE = b"\x00\xff<html>this is not JSON"
 CLIENT_GONE = 499
@@ -53,7 +58,7 @@ class Fault:
     count: int = 1
 
     def answer(self) -> web.Response | None:
-        """Return the answer that the fault gives in the endpoint's place, None if it gives none."""
+        """The answer that the fault gives in the endpoint's place, None if it gives none."""
         if not (self.status or self.garbage or self.body is not None):
             return None
         body = GARBAGE if self.garbage else self.body or b""
@@ -91,7 +96,7 @@ class Faults:
         self._places.clear()
 
     def take(self, place: str) -> Fault | None:
-        """Return the fault that the next request at this place meets, and count it."""
+        """The fault that the next request at this place meets; it counts as met."""
         queue = self._places.get(place, [])
         while queue and queue[0].left == 0:
             queue.pop(0)
@@ -130,7 +135,7 @@ class Faults:
 
 
 def fault_of(request: web.Request) -> Fault | None:
-    """Return the fault that a request has met, None if it met none."""
+    """The fault that a request has met, None if it met none."""
     fault = request.get(_FAULT)
     return fault if isinstance(fault, Fault) else None
 
@@ -146,7 +151,7 @@ async def colour_answer(request: web.Request, response: web.StreamResponse) -> N
 
 
 def is_gone(request: web.Request) -> bool:
-    """Tell whether the request's client has left, so that no answer can reach it."""
+    """Whether the request's client has left, so that no answer can reach it."""
     return request.transport is None or request.transport.is_closing()
 
 

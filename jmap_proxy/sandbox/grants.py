@@ -4,13 +4,18 @@ Pure rules over values in memory: no HTTP, and the clock is an argument. Every m
 raises `GrantError` with what the token endpoint should say.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from jmap_proxy.sandbox.provider_settings import ProviderSettings
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jmap_proxy.sandbox.provider_settings import ProviderSettings
 
 CODE_LIFE = 60
 """Seconds that an authorization code lives (RFC 6749 §4.1.2 allows ten minutes)."""
@@ -105,7 +110,7 @@ class Grants:
         self._access: dict[str, _Access] = {}
 
     def issue_code(self, request: CodeRequest) -> str:
-        """Return a fresh authorization code for what the user allowed."""
+        """A fresh authorization code for what the user allowed."""
         code = secrets.token_urlsafe(32)
         self._grants.append(request.grant)
         self._codes[code] = _Code(request, self._clock() + CODE_LIFE)
@@ -151,7 +156,7 @@ class Grants:
         return known.successor
 
     def check(self, access_token: str) -> str | None:
-        """Return the user of an access token, None if it is unknown, expired or revoked."""
+        """The user of an access token, None if it is unknown, expired or revoked."""
         known = self._access.get(access_token)
         if known is None or not known.grant.active or self._clock() >= known.expires_at:
             return None
@@ -195,6 +200,6 @@ class Grants:
 
 
 def challenge_of(verifier: str) -> str:
-    """Return the S256 challenge of a PKCE verifier (RFC 7636 §4.2)."""
+    """The S256 challenge of a PKCE verifier (RFC 7636 §4.2)."""
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,12 +1,11 @@
 """The sandbox's identity provider: the place where its parts are put together and get their paths."""
 
+from __future__ import annotations
+
 import functools
 import html
-import ssl
 import time
-from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import hdrs, web
 
@@ -20,11 +19,14 @@ from jmap_proxy.sandbox.authorization import (
 from jmap_proxy.sandbox.faults import Faults, colour_answer
 from jmap_proxy.sandbox.grants import Grants
 from jmap_proxy.sandbox.listener import Listener
-from jmap_proxy.sandbox.provider_metadata import metadata
-from jmap_proxy.sandbox.provider_settings import ProviderSettings
+from jmap_proxy.sandbox.provider_settings import ProviderSettings, metadata
 from jmap_proxy.sandbox.signing_key import SigningKey
-from jmap_proxy.sandbox.token_answer import token_answer
-from jmap_proxy.sandbox.token_endpoint import NO_STORE, TokenEndpoint, TokenRequest
+from jmap_proxy.sandbox.token_endpoint import NO_STORE, TokenEndpoint, TokenRequest, token_answer
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
 
 
 class IdentityProvider:
@@ -91,12 +93,8 @@ class IdentityProvider:
         return self._endpoint.requests
 
     def check(self, access_token: str) -> str | None:
-        """Return the user of an access token, None if it is unknown, expired or revoked now."""
+        """The user of an access token, None if it is unknown, expired or revoked now."""
         return self._grants.check(access_token)
-
-    def revoke_access_token(self, token: str) -> None:
-        """Revoke one access token; its grant lives on."""
-        self._grants.revoke(token)
 
     def revoke_access_tokens(self) -> None:
         """Revoke every access token so far; the grants live on, so that a refresh mends it."""

@@ -3,6 +3,8 @@
 Pure functions from a call's arguments to its result. The envelope around calls belongs to `jmap_request`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -101,7 +103,7 @@ def _check_account(arguments: Arguments, mail: Mail) -> None:
 
 
 def _get(arguments: Arguments, mail: Mail, objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the result of a standard /get (RFC 8620 §5.1)."""
+    """The result of a standard /get (RFC 8620 §5.1)."""
     _check_account(arguments, mail)
     by_id = {item["id"]: item for item in objects}
     ids = _ids(arguments, list(by_id))
@@ -115,7 +117,7 @@ def _get(arguments: Arguments, mail: Mail, objects: list[dict[str, Any]]) -> dic
 
 
 def _ids(arguments: Arguments, every: list[str]) -> list[str]:
-    """Return the ids to get, each once; all of them if none are named."""
+    """The ids to get, each once; all of them if none are named."""
     ids = arguments.get("ids")
     if ids is None:
         return every
@@ -127,7 +129,7 @@ def _ids(arguments: Arguments, every: list[str]) -> list[str]:
 
 
 def _selected(item: dict[str, Any], properties: Any) -> dict[str, Any]:
-    """Return the properties asked for; `id` always comes."""
+    """The properties asked for; `id` always comes."""
     if properties is None:
         return item
     if not isinstance(properties, list) or not all(isinstance(name, str) and name in item for name in properties):
@@ -144,7 +146,7 @@ def _matches(message: Message, condition: Any) -> bool:
 
 
 def _is_ascending(sort: Any) -> bool:
-    """Tell whether the oldest comes first; without a sort the newest does."""
+    """Whether the oldest comes first; without a sort the newest does."""
     if not sort:
         return False
     if not isinstance(sort, list) or not isinstance(sort[0], dict) or sort[0].get("property") != "receivedAt":

@@ -1,10 +1,14 @@
-"""The JMAP request envelope: is it sound, and what do its calls answer (RFC 8620 §3). Pure functions."""
+"""The JMAP request envelope: is it sound, and what do its calls answer (RFC 8620 §3). Pure functions.
+
+Result references belong here, since they tie the calls of one request together; what a method does does not.
+"""
+
+from __future__ import annotations
 
 import json
 from typing import Any
 
 from jmap_proxy.sandbox.jmap_methods import METHODS, Mail, MethodError
-from jmap_proxy.sandbox.result_reference import ReferenceUnresolvedError, resolved
 from jmap_proxy.sandbox.session_object import CAPABILITIES, MAX_CALLS
 
 _CALL_PARTS = 3
@@ -46,7 +50,7 @@ def parsed(text: bytes | str) -> Any:
 
 
 def answered(request: Any, mail: Mail, session_state: str) -> dict[str, Any]:
-    """Return the Response to a Request (RFC 8620 §3.3, §3.4).
+    """The Response to a Request (RFC 8620 §3.3, §3.4).
 
     Args:
         request: The parsed body.
@@ -58,8 +62,8 @@ def answered(request: Any, mail: Mail, session_state: str) -> dict[str, Any]:
     """
     using, calls = _checked(request)
     responses: list[list[Any]] = []
-    for name, arguments, call_id in calls:
-        responses.append(_called(name, arguments, call_id, using, mail, responses))
+    for call in calls:
+        responses.append(_called(call, using, mail, responses))
     response: dict[str, Any] = {"methodResponses": responses, "sessionState": session_state}
     if "createdIds" in request:
         response["createdIds"] = request["createdIds"]
@@ -89,14 +93,9 @@ def _is_call(call: Any) -> bool:
     return isinstance(name, str) and isinstance(arguments, dict) and isinstance(call_id, str)
 
 
-def _called(
-    name: str,
-    arguments: dict[str, Any],
-    call_id: str,
-    using: frozenset[str],
-    mail: Mail,
-    earlier: list[list[Any]],
-) -> list[Any]:
+def _called(call: list[Any], using: frozenset[str], mail: Mail, earlier: list[list[Any]]) -> list[Any]:
+    """The response to one call."""
+    name, arguments, call_id = call
     capability, method = METHODS.get(name, ("", None))
     try:
         if method is None or capability not in using:
@@ -106,3 +105,57 @@ def _called(
         return ["error", {"type": "invalidResultReference", "description": str(error)}, call_id]
     except MethodError as error:
         return ["error", {"type": error.kind, "description": error.description}, call_id]
+
+
+class ReferenceUnresolvedError(Exception):
+    """A result reference that leads nowhere."""
+
+
+def resolved(arguments: dict[str, Any], earlier: list[list[Any]]) -> dict[str, Any]:
+    """A call's arguments with every `#name` replaced by what it refers to.
+
+    Args:
+        arguments: The call's arguments.
+        earlier: The responses so far: name, result, call id.
+
+    Raises:
+        ReferenceUnresolvedError: A reference leads nowhere.
+    """
+    return {
+        name.removeprefix("#"): _looked_up(value, earlier) if name.startswith("#") else value
+        for name, value in arguments.items()
+    }
+
+
+def _looked_up(reference: Any, earlier: list[list[Any]]) -> Any:
+    if not isinstance(reference, dict):
+        raise ReferenceUnresolvedError("a result reference is an object")
+    for name, result, call_id in earlier:
+        if call_id == reference.get("resultOf") and name == reference.get("name"):
+            return _pointed(result, str(reference.get("path", "")).split("/")[1:])
+    raise ReferenceUnresolvedError("no earlier call has this id and name")
+
+
+def _pointed(value: Any, path: list[str]) -> Any:
+    """Follow a JSON pointer in which `*` maps over an array, flattening one level."""
+    for index, raw in enumerate(path):
+        key = raw.replace("~1", "/").replace("~0", "~")
+        if key == "*" and isinstance(value, list):
+            return _flat([_pointed(item, path[index + 1 :]) for item in value])
+        value = _member(value, key)
+    return value
+
+
+def _member(value: Any, key: str) -> Any:
+    if isinstance(value, dict) and key in value:
+        return value[key]
+    if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+        return value[int(key)]
+    raise ReferenceUnresolvedError(f"there is nothing at {key!r}")
+
+
+def _flat(items: list[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for item in items:
+        flat.extend(item if isinstance(item, list) else [item])
+    return flat

@@ -1,8 +1,13 @@
 """The listener: one aiohttp application served on 127.0.0.1. Knows nothing of what the application does."""
 
-import ssl
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    import ssl
 
 HOST = "127.0.0.1"
 BACKLOG = 1024

@@ -1,26 +1,69 @@
-"""The mail server's endpoints: authenticated requests in, answers out (RFC 8620 §2, §3, §6, §7)."""
+"""The mail server's endpoints: which one a path means, and what it answers (RFC 8620 §2, §3, §6, §7).
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+Only requests that have been let in come here; who may come in is decided in `mail_server`.
+"""
+
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from aiohttp import hdrs, web
 
 from jmap_proxy.sandbox.blobs import Blobs, TooLargeError
-from jmap_proxy.sandbox.event_source import stream_events
 from jmap_proxy.sandbox.faults import close, fault_of
 from jmap_proxy.sandbox.jmap_methods import Mail
 from jmap_proxy.sandbox.jmap_request import RequestRefusedError, answered, parsed
-from jmap_proxy.sandbox.mail_routes import Target
-from jmap_proxy.sandbox.mail_settings import MailSettings
-from jmap_proxy.sandbox.session_object import account_of, session_object
-from jmap_proxy.sandbox.state_changes import StateChanges
+from jmap_proxy.sandbox.session_object import MailSettings, account_of, session_object
+from jmap_proxy.sandbox.state_changes import StateChanges, stream_events
 from jmap_proxy.sandbox.websocket import WebSocket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 PROBLEM = "application/problem+json"
 _SESSION_HEADERS = {hdrs.CACHE_CONTROL: "no-cache, no-store, must-revalidate"}
 _BLOB_HEADERS = {hdrs.CACHE_CONTROL: "private, immutable, max-age=31536000"}
 _OCTETS = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class Target:
+    """An endpoint and what the path says.
+
+    Attributes:
+        place: `well-known`, `session`, `api`, `upload`, `download`, `events` or `websocket`.
+        method: The one HTTP method of the endpoint.
+        account_id: For uploads and downloads.
+        blob_id: For downloads.
+    """
+
+    place: str
+    method: str = hdrs.METH_GET
+    account_id: str = ""
+    blob_id: str = ""
+
+
+_FIXED = {
+    "/.well-known/jmap": Target("well-known"),
+    "/jmap/session": Target("session"),
+    "/jmap/api": Target("api", hdrs.METH_POST),
+    "/jmap/events": Target("events"),
+    "/jmap/ws": Target("websocket"),
+}
+
+
+def target_of(raw_path: str) -> Target | None:
+    """The endpoint of a raw path, None if there is none. A slash at the end makes no difference."""
+    path = raw_path.partition("?")[0]
+    match [unquote(segment) for segment in path.split("/")]:
+        case ["", "jmap", "upload", account_id] | ["", "jmap", "upload", account_id, ""]:
+            return Target("upload", hdrs.METH_POST, account_id)
+        case ["", "jmap", "download", account_id, blob_id, *_]:
+            return Target("download", hdrs.METH_GET, account_id, blob_id)
+        case _:
+            return _FIXED.get(path.removesuffix("/"))
 
 
 @dataclass(frozen=True)
@@ -149,7 +192,7 @@ class MailEndpoints:
 
 
 def problem(error: RequestRefusedError) -> web.Response:
-    """Return a request-level error as an answer (RFC 8620 §3.6.1, RFC 9457)."""
+    """A request-level error as an answer (RFC 8620 §3.6.1, RFC 9457)."""
     return web.json_response(error.problem, status=error.status, content_type=PROBLEM)
 
 

@@ -1,21 +1,25 @@
 """The sandbox's JMAP mail server: who comes in, what is recorded, and where its parts are put together."""
 
-import ssl
-from collections.abc import Callable
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import WSCloseCode, hdrs, web
-from multidict import CIMultiDictProxy
 
 from jmap_proxy.sandbox.faults import CLIENT_GONE, Faults, colour_answer
 from jmap_proxy.sandbox.listener import Listener
-from jmap_proxy.sandbox.mail_endpoints import MailEndpoints, Visit
-from jmap_proxy.sandbox.mail_routes import Target, target_of
-from jmap_proxy.sandbox.mail_settings import MailSettings
-from jmap_proxy.sandbox.session_object import account_of
-from jmap_proxy.sandbox.state_changes import Changed
+from jmap_proxy.sandbox.mail_endpoints import MailEndpoints, Target, Visit, target_of
+from jmap_proxy.sandbox.session_object import MailSettings, account_of
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from multidict import CIMultiDictProxy
+
+    from jmap_proxy.sandbox.state_changes import Changed
 
 _CHALLENGE = 'Bearer realm="sandbox", error="invalid_token"'
 _UNAUTHORIZED_PAGE = "<!doctype html><title>401</title><h1>Unauthorized</h1><p>The sandbox wants a valid token."
@@ -123,11 +127,6 @@ class MailServer:
         state = f"s{latest.number + 2 if latest else 2}"
         self._endpoints.state_changes.publish(changed or {account_of("demo"): {"Email": state, "Mailbox": state}})
 
-    async def close_sockets(self, code: int = WSCloseCode.POLICY_VIOLATION) -> None:
-        """Close every WebSocket, by default as when the client's token has expired (RFC 8887 §4.1)."""
-        for socket in list(self._endpoints.sockets):
-            await socket.close(code)
-
     def _app(self) -> web.Application:
         app = web.Application()
         app.on_response_prepare.append(colour_answer)
@@ -137,7 +136,8 @@ class MailServer:
 
     async def _end_streams(self, _app: web.Application) -> None:
         self._endpoints.state_changes.close()
-        await self.close_sockets(WSCloseCode.GOING_AWAY)
+        for socket in list(self._endpoints.sockets):
+            await socket.close(WSCloseCode.GOING_AWAY)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         """Record a request and answer it."""
@@ -169,7 +169,7 @@ class MailServer:
         return await self.faults.meet(_FAULT_PLACES.get(target.place, target.place), request, endpoint)
 
     def _user_of(self, request: web.Request, target: Target, token: str) -> str | None:
-        """Return whose request it is, empty for nobody's where that is allowed, None to refuse it."""
+        """Whose request it is, empty for nobody's where that is allowed, None to refuse it."""
         wants_session = target.place in {"session", "well-known"}
         if wants_session and self._settings.anonymous_session and hdrs.AUTHORIZATION not in request.headers:
             return ""
@@ -179,7 +179,7 @@ class MailServer:
 
 
 def bearer_token(headers: CIMultiDictProxy[str]) -> str:
-    """Return the bearer token (RFC 6750 §2.1), empty unless exactly one `Authorization` header holds one."""
+    """The bearer token (RFC 6750 §2.1), empty unless exactly one `Authorization` header holds one."""
     values = headers.getall(hdrs.AUTHORIZATION, [])
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else ""

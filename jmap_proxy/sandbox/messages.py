@@ -1,5 +1,7 @@
 """The sandbox's mail: its mailboxes and messages, as JMAP objects and RFC 5322 text. No methods, no HTTP."""
 
+from __future__ import annotations
+
 import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -111,12 +113,12 @@ class Message:
         return _FIRST_ARRIVAL + self.number * _BETWEEN_ARRIVALS
 
     def contains(self, text: str) -> bool:
-        """Tell whether sender, subject or text contain a text, whatever its case."""
+        """Whether sender, subject or text contain a text, whatever its case."""
         letter = self.letter
         return text.casefold() in f"{letter.name} {letter.address} {letter.subject} {letter.text}".casefold()
 
     def email(self) -> dict[str, Any]:
-        """Return the Email object (RFC 8621 §4.1)."""
+        """The Email object (RFC 8621 §4.1)."""
         letter, stamp = self.letter, self.received_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         part = {
             "partId": "1",
@@ -158,7 +160,7 @@ class Message:
         return self.number % 3 == 0
 
     def rfc5322(self) -> bytes:
-        """Return the message as it would go over the wire."""
+        """The message as it would go over the wire."""
         message, letter = EmailMessage(), self.letter
         user, _, domain = letter.address.partition("@")
         message["From"] = Address(letter.name, user, domain)
@@ -172,12 +174,12 @@ class Message:
 
 @functools.lru_cache(maxsize=8)
 def messages(count: int) -> tuple[Message, ...]:
-    """Return the first messages, oldest first; the letters repeat as often as needed."""
+    """The first messages, oldest first; the letters repeat as often as needed."""
     return tuple(Message(number, _LETTERS[number % len(_LETTERS)]) for number in range(count))
 
 
 def mailboxes(count: int) -> list[dict[str, Any]]:
-    """Return the Mailbox objects (RFC 8621 §2), counting the first messages."""
+    """The Mailbox objects (RFC 8621 §2), counting the first messages."""
     return [_mailbox(role, order, count) for order, role in enumerate(_ROLES)]
 
 

@@ -1,4 +1,9 @@
-"""The identity provider's settings: how it behaves, changeable while it runs. Data only."""
+"""The identity provider's settings, changeable while it runs, and the metadata document that follows from them.
+
+Data and pure functions: what the provider does about a setting is decided where it is read.
+"""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +17,7 @@ class Automatic:
 
 
 AUTOMATIC: Final = Automatic()
+SCOPES = ("openid", "offline_access", "urn:ietf:params:oauth:scope:mail")
 
 
 @dataclass
@@ -64,6 +70,29 @@ class ProviderSettings:
 
 
 def overridden(values: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return values with overrides applied: a value replaces, None removes."""
+    """The values with overrides applied: a value replaces, None removes."""
     merged = {**values, **overrides}
     return {key: value for key, value in merged.items() if value is not None}
+
+
+def metadata(issuer: str, settings: ProviderSettings) -> dict[str, Any]:
+    """The metadata document; both well-known paths serve the same one."""
+    methods = ["client_secret_basic", "client_secret_post"] if settings.client_secret else ["none"]
+    document = {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "revocation_endpoint": f"{issuer}/revoke",
+        "jwks_uri": f"{issuer}/jwks",
+        "scopes_supported": list(SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "authorization_response_iss_parameter_supported": settings.iss_in_callback,
+    }
+    return overridden(document, settings.metadata_overrides)

@@ -1,10 +1,14 @@
-"""The Session object (RFC 8620 §2): what the mail server says about itself. Pure functions."""
+"""The mail server's settings, changeable while it runs, and the Session that follows from them (RFC 8620 §2).
+
+Data and pure functions: what the server does about a setting is decided where it is read.
+"""
+
+from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
-
-from jmap_proxy.sandbox.mail_settings import MailSettings
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
@@ -25,13 +29,38 @@ _PATHS = {
 _WEBSOCKET_PATH = "/jmap/ws"
 
 
+@dataclass
+class MailSettings:
+    """How the mail server behaves.
+
+    Attributes:
+        absolute_urls: The Session's URLs are absolute; relative, as Cyrus gives them, otherwise.
+        well_known: `/.well-known/jmap` answers with the Session, or redirects to it (307, relative).
+        advertised_origin: The origin that URLs claim instead of the true one; implies `absolute_urls`.
+        anonymous_session: A Session request with no Authorization gets 200 and no accounts, as Stalwart does.
+        extra_session: Properties merged into the Session.
+        max_size_request: Octets of an API request.
+        max_size_upload: Octets of an upload.
+        message_count: How many messages there are.
+    """
+
+    absolute_urls: bool = False
+    well_known: Literal["session", "redirect"] = "session"
+    advertised_origin: str = ""
+    anonymous_session: bool = False
+    extra_session: dict[str, Any] = field(default_factory=dict)
+    max_size_request: int = 10_000_000
+    max_size_upload: int = 300_000_000
+    message_count: int = 12
+
+
 def account_of(user: str) -> str:
-    """Return the id of a user's one account."""
+    """The id of a user's one account."""
     return f"u-{user}"
 
 
 def session_object(user: str, base_url: str, settings: MailSettings) -> dict[str, Any]:
-    """Return a user's Session. The same arguments give the same `state`.
+    """A user's Session. The same arguments give the same `state`.
 
     Args:
         user: Whose Session; empty for nobody's, which has no accounts.
@@ -56,12 +85,12 @@ def _urls(base_url: str, settings: MailSettings) -> dict[str, str]:
 
 
 def _origin(base_url: str, settings: MailSettings) -> str:
-    """Return the origin that URLs begin with, empty if they are relative."""
+    """The origin that URLs begin with, empty if they are relative."""
     return settings.advertised_origin or (base_url if settings.absolute_urls else "")
 
 
 def _websocket_url(base_url: str, settings: MailSettings) -> str:
-    """Return the WebSocket URL; a relative one has no authority, as in `wss:/jmap/ws` (Cyrus)."""
+    """The WebSocket URL; a relative one has no authority, as in `wss:/jmap/ws` (Cyrus)."""
     origin = _origin(base_url, settings)
     if not origin:
         origin = base_url.partition("//")[0]

@@ -1,5 +1,7 @@
 """The key that signs ID tokens, and its public half as a JWKS. What an ID token says is decided elsewhere."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from joserfc import jwt
@@ -20,11 +22,11 @@ class SigningKey:
         self._key = None
 
     def jwks(self) -> dict[str, Any]:
-        """Return the public key set (RFC 7517 §5)."""
+        """The public key set (RFC 7517 §5)."""
         return dict(KeySet([self._current()]).as_dict(private=False))
 
     def sign(self, claims: dict[str, Any], *, foreign: bool = False) -> str:
-        """Return claims as a signed JWT (RFC 7519).
+        """The claims as a signed JWT (RFC 7519).
 
         Args:
             claims: What the token says.

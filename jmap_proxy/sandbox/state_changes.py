@@ -1,13 +1,24 @@
-"""State changes on their way to whoever listens (RFC 8620 §7.1). Knows no transport."""
+"""State changes on their way to whoever listens (RFC 8620 §7): the queues, and the event source they feed.
+
+The other way out is the `websocket`.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import hdrs, web
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 Changed = dict[str, dict[str, str]]
 """New states by account id and data type."""
+_HEADERS = {hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-cache"}
 
 
 @dataclass(frozen=True)
@@ -18,7 +29,7 @@ class StateChange:
     changed: Changed
 
     def for_types(self, types: frozenset[str] | None) -> dict[str, Any] | None:
-        """Return the StateChange object cut down to some types, None if nothing remains of it.
+        """The StateChange object cut down to some types, None if nothing remains of it.
 
         Args:
             types: The data types asked for; None for all.
@@ -84,3 +95,68 @@ class StateChanges:
         """Tell all who listen that this is the end."""
         for listening in self._listening:
             listening.put(None)
+
+
+@dataclass(frozen=True)
+class EventQuery:
+    """What a client asks of the event source.
+
+    Attributes:
+        types: The data types it wants to hear of; None for all.
+        close_after_state: End the stream after the first state event.
+        ping: Seconds between pings; 0 for none.
+    """
+
+    types: frozenset[str] | None
+    close_after_state: bool
+    ping: float
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Self:
+        """Read the query part; what is missing or odd counts as not asked for."""
+        types = query.get("types", "*")
+        try:
+            ping = max(0.0, float(query.get("ping", "0")))
+        except ValueError:
+            ping = 0.0
+        wanted = None if types in {"", "*"} else frozenset(types.split(","))
+        return cls(wanted, query.get("closeafter") == "state", ping)
+
+
+async def stream_events(request: web.Request, state_changes: StateChanges) -> web.StreamResponse:
+    """Stream state changes until the client leaves, the server closes, or `closeafter=state` is fulfilled.
+
+    A client that shows an older `Last-Event-ID` gets the latest change at once.
+    """
+    query = EventQuery.of(request.query)
+    response = web.StreamResponse(headers=_HEADERS)
+    with state_changes.listen() as listening:
+        latest, seen = state_changes.latest, request.headers.get("Last-Event-ID")
+        if latest is not None and seen is not None and seen != str(latest.number):
+            listening.put(latest)
+        await response.prepare(request)
+        await _write_events(response, listening, query)
+    return response
+
+
+async def _write_events(response: web.StreamResponse, listening: Listening, query: EventQuery) -> None:
+    while True:
+        try:
+            change = await listening.next(within=query.ping)
+        except TimeoutError:
+            await response.write(event("ping", {"interval": query.ping}))
+            continue
+        if change is None:
+            return
+        data = change.for_types(query.types)
+        if data is None:
+            continue
+        await response.write(event("state", data, number=change.number))
+        if query.close_after_state:
+            return
+
+
+def event(name: str, data: dict[str, Any], *, number: int | None = None) -> bytes:
+    """One whole server-sent event; `number` becomes its id."""
+    identity = "" if number is None else f"id: {number}\n"
+    return f"event: {name}\n{identity}data: {json.dumps(data)}\n\n".encode()

@@ -1,18 +1,33 @@
-"""The token endpoint and the revocation endpoint: forms in, JSON out (RFC 6749 §3.2, RFC 7009)."""
+"""The token endpoint and the revocation endpoint: forms in, JSON out (RFC 6749 §3.2, RFC 7009).
 
-from collections.abc import Callable
+Who may call, what is recorded, what is said in answer, the ID token among it. What a grant allows belongs to
+`grants`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from aiohttp import hdrs, web
 
-from jmap_proxy.sandbox.client_authentication import check_client
 from jmap_proxy.sandbox.faults import CLIENT_GONE, Faults
 from jmap_proxy.sandbox.grants import GrantError, Grants, Issued
-from jmap_proxy.sandbox.provider_settings import ProviderSettings
+from jmap_proxy.sandbox.provider_settings import AUTOMATIC, ProviderSettings, overridden
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jmap_proxy.sandbox.signing_key import SigningKey
 
 NO_STORE = {hdrs.CACHE_CONTROL: "no-store", hdrs.PRAGMA: "no-cache"}
 FORM = "application/x-www-form-urlencoded"
+ID_TOKEN_LIFE = 600
+"""Seconds that an ID token lives."""
 
 
 @dataclass
@@ -121,10 +136,84 @@ def _needed(form: dict[str, str], key: str) -> str:
 
 
 def _refusal(error: GrantError, authorization: str) -> web.Response:
-    """Return the error answer of RFC 6749 §5.2: 401 for a client that is not known, else 400."""
+    """The error answer of RFC 6749 §5.2: 401 for a client that is not known, else 400."""
     body = {"error": error.code, "error_description": error.description}
     unknown = error.code == "invalid_client"
     headers = dict(NO_STORE)
     if unknown and authorization:
         headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sandbox"'
     return web.json_response(body, status=401 if unknown else 400, headers=headers)
+
+
+def check_client(form: Mapping[str, str], authorization: str, settings: ProviderSettings) -> None:
+    """Check that the caller is the one client, and shows its secret if it has one.
+
+    Args:
+        form: The request's form.
+        authorization: The request's `Authorization` header, empty if there is none.
+        settings: The known client.
+
+    Raises:
+        GrantError: `invalid_client`.
+    """
+    if authorization:
+        client_id, secret = _basic(authorization)
+    else:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+    if client_id != settings.client_id:
+        raise GrantError("invalid_client", "client_id is unknown")
+    if not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
+        raise GrantError("invalid_client", "client_secret does not match")
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    """Client id and secret of a Basic header; both are form-urlencoded in it."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        raise GrantError("invalid_client", "only Basic is understood here")
+    try:
+        text = base64.b64decode(credentials, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise GrantError("invalid_client", "the Basic credentials are malformed") from None
+    client_id, _, secret = text.partition(":")
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+def token_answer(
+    issued: Issued, *, issuer: str, settings: ProviderSettings, key: SigningKey, now: float
+) -> dict[str, Any]:
+    """The JSON object that hands out tokens (RFC 6749 §5.1).
+
+    Args:
+        issued: The tokens.
+        issuer: This provider's issuer.
+        settings: What is left out or falsified.
+        key: Signs the ID token.
+        now: Seconds since the epoch.
+    """
+    scope = issued.grant.scope
+    said = settings.expires_in
+    answer = {
+        "access_token": issued.access_token,
+        "token_type": settings.token_type,
+        "expires_in": int(issued.life) if said is AUTOMATIC else said,
+        "refresh_token": issued.refresh_token or None,
+        "scope": scope if settings.scope_in_answer else None,
+    }
+    if "openid" in scope.split():
+        claims = id_claims(issued, issuer=issuer, settings=settings, now=now)
+        answer["id_token"] = key.sign(claims, foreign=settings.foreign_signature)
+    return overridden(answer, {})
+
+
+def id_claims(issued: Issued, *, issuer: str, settings: ProviderSettings, now: float) -> dict[str, Any]:
+    """The ID token's claims (OpenID Connect Core 1.0 §2); `nonce` only where one was asked for."""
+    claims = {
+        "iss": issuer,
+        "sub": issued.grant.user,
+        "aud": settings.client_id,
+        "iat": int(now),
+        "exp": int(now) + ID_TOKEN_LIFE,
+        "nonce": issued.nonce or None,
+    }
+    return overridden(claims, settings.id_token_overrides)

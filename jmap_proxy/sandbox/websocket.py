@@ -1,14 +1,22 @@
-"""JMAP over WebSocket (RFC 8887): requests, their responses, and push on one connection."""
+"""JMAP over WebSocket (RFC 8887): requests, their responses, and push on one connection.
+
+It is there for clients of the mail server itself: the proxy does not carry WebSockets yet.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from jmap_proxy.sandbox.jmap_request import RequestRefusedError, parsed
-from jmap_proxy.sandbox.state_changes import StateChanges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jmap_proxy.sandbox.state_changes import StateChanges
 
 SUBPROTOCOL = "jmap"
 CLOSE_TIMEOUT = 0.2

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
 from jmap_proxy.errors import JmapProxyError, MethodRefused, NotAnEndpoint
-from jmap_proxy.proxy.access import LOOPBACK_NAMES, check_host, check_not_web_page
-from jmap_proxy.proxy.handler import problem_response
+from jmap_proxy.proxy.door import check_sender
+from jmap_proxy.proxy.problem import problem_response
 from jmap_proxy.tokens.report import State, TokenReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
 USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING})
 READ = frozenset({"GET", "HEAD"})
 
 
-def readiness(reports: Iterable[TokenReport], now: float) -> tuple[bool, dict[str, Any]]:
+def readiness(reports: Mapping[str, TokenReport], now: float) -> tuple[bool, dict[str, Any]]:
     """Whether all accounts can be used, and how each is doing. Pure.
 
     Args:
-        reports: One an account.
+        reports: By account.
         now: Epoch seconds; an account that is retrying is usable while its token lives.
     """
-    accounts = {}
     ready = True
-    for report in reports:
+    for report in reports.values():
         alive = report.expires_at is not None and now < report.expires_at
         ready = ready and (report.state is State.OK or (report.state in USABLE and alive))
-        fields = msgspec.to_builtins(report)
-        accounts[fields.pop("account")] = fields
-    return ready, {"status": "ready" if ready else "not ready", "accounts": accounts}
+    return ready, {"status": "ready" if ready else "not ready", "accounts": reports}
 
 
 class AdminHandler:
@@ -44,7 +42,7 @@ class AdminHandler:
         clock: Epoch seconds.
     """
 
-    def __init__(self, reports: Callable[[], Iterable[TokenReport]], clock: Callable[[], float]) -> None:
+    def __init__(self, reports: Callable[[], Mapping[str, TokenReport]], clock: Callable[[], float]) -> None:
         self._reports = reports
         self._clock = clock
 
@@ -56,17 +54,15 @@ class AdminHandler:
             return problem_response(error)
 
     def _answer(self, request: web.BaseRequest) -> web.Response:
-        port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
-        check_host(request.headers.getall("Host", []), request.scheme, port, LOOPBACK_NAMES)
-        check_not_web_page(request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site"))
+        check_sender(request)
         if request.path not in ("/healthz", "/readyz"):
             raise NotAnEndpoint("there is only /healthz and /readyz here")
         if request.method not in READ:
             raise MethodRefused(request.method, READ)
         if request.path == "/healthz":
-            return _json(200, {"status": "ok"})
+            return _json(HTTPStatus.OK, {"status": "ok"})
         ready, told = readiness(self._reports(), self._clock())
-        return _json(200 if ready else 503, told)
+        return _json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, told)
 
 
 def _json(status: int, content: dict[str, Any]) -> web.Response:

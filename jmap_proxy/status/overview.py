@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,23 +11,8 @@ from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.window import Window
 
 if TYPE_CHECKING:
+    from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.tokenset import TokenSet
-
-
-Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
-"""Epoch seconds that a calendar knows."""
-
-
-class LiveAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """What /readyz of a running proxy tells of an account."""
-
-    state: State
-    generation: int = 0
-    obtained_at: Moment | None = None
-    expires_at: Moment | None = None
-    next_refresh_at: Moment | None = None
-    last_error: str = ""
-    last_error_at: Moment | None = None
 
 
 class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +45,7 @@ def account_status(
     local_key: bool,
     stored: TokenSet | None,
     store_error: str,
-    live: LiveAccount | None,
+    live: TokenReport | None,
     now: float,
 ) -> AccountStatus:
     """How an account is doing.
@@ -94,11 +79,9 @@ def account_status(
         )
     if live is None:
         return status
-    return msgspec.structs.replace(
-        status,
-        told_by="proxy",
-        **msgspec.structs.asdict(live),
-    )
+    fields = msgspec.structs.asdict(live) | {"issuer": issuer}
+    told = msgspec.structs.replace(status, told_by="proxy", **fields)
+    return msgspec.structs.replace(told, last_error=store_error) if store_error else told
 
 
 def in_words(moment: float | None, now: float) -> str:

@@ -19,6 +19,7 @@ from jmap_proxy.tokens import backoff
 from jmap_proxy.tokens.decision import Step, decide
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
 from jmap_proxy.tokens.report import State, TokenReport
+from jmap_proxy.tokens.unsaved import UnsavedTokens
 from jmap_proxy.tokens.window import Freshness, Window
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class TokenRefresher:
         clock: Epoch seconds.
         jitter: A random number in [0, 1) for back-off.
         patience: Seconds that a caller waits for the shared refresh at most.
+        sleep: Waits for so many seconds, between two tries to save what the disk does not take.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class TokenRefresher:
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         patience: float = PATIENCE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
         self._store = store
@@ -69,7 +72,9 @@ class TokenRefresher:
         self._lost_refresh_token: str | None = None
         self._back_off = backoff.BackOff()
         self._cool_down = backoff.CoolDown()
-        self._unsaved = False
+        self._unsaved = UnsavedTokens(store, jitter, sleep)
+        self._store_error: StoreError | None = None
+        self._overdue: asyncio.Task[None] | None = None
         self._last_error = ""
         self._last_error_at: float | None = None
 
@@ -99,9 +104,12 @@ class TokenRefresher:
             if self._cool_down.holds(self._clock()):
                 raise self._refused_error()
             self._refused = rejected
+            generation = self._generation
             await self._join(self._start())
             if self._current_is(rejected):
-                raise self._failure()
+                # A provider that gives the same token again: another request would not get a better one.
+                renewed = self._generation != generation
+                raise self.refused_again(rejected) if renewed else self._failure()
         return await self.ensure_valid_token()
 
     def refused_again(self, token: str) -> UpstreamRefusedToken:
@@ -120,10 +128,9 @@ class TokenRefresher:
         tokens = self._tokens
         due = max(self._window.soft_at, self._back_off.until)
         return TokenReport(
-            account=self._account,
             state=self._state(),
             issuer=tokens.issuer if tokens else "",
-            generation=tokens.generation if tokens else 0,
+            generation=self._generation,
             obtained_at=tokens.obtained_at if tokens else None,
             expires_at=tokens.expires_at if tokens else None,
             next_refresh_at=due if tokens and tokens.refresh_token and self._lost is None else None,
@@ -141,18 +148,25 @@ class TokenRefresher:
             if stored is not None:
                 self._adopt(stored)
 
+    async def look(self) -> None:
+        """Take up what another process has stored, be it a sign-in or a sign-out; asks nobody."""
+        tokens = self._tokens
+        try:
+            stored = await self._store.load()
+        except StoreError:
+            return  # told when the tokens are needed
+        if self._tokens is not tokens:
+            return  # what was read may be older than what has come meanwhile
+        if stored is None and tokens is not None:
+            self._forget()
+        elif stored is not None and self._is_news(stored):
+            self._adopt(stored)
+
     async def close(self) -> None:
         """Let a refresh that is under way come to its end, and try once more to save what could not be saved."""
         if self._task is not None:
             await asyncio.wait([self._task])
-        if self._unsaved and self._tokens is not None:
-            try:
-                async with self._store.lock():
-                    stored = await self._store.load()
-                    if stored is not None and not stored.supersedes(self._tokens):
-                        await self._store.save(self._tokens)
-            except StoreError as error:
-                log.error("the latest tokens are lost", account=self._account, error=str(error), hint=error.hint)
+        await self._unsaved.close()
 
     async def _ensure_slowly(self) -> str:
         now = self._clock()
@@ -167,8 +181,15 @@ class TokenRefresher:
         return self._tokens.access_token
 
     async def _join(self, task: asyncio.Task[None]) -> None:
-        """Wait for the shared refresh, `patience` seconds at most; the caller looks at what came of it."""
-        await asyncio.wait([task], timeout=self._patience)
+        """Wait for the shared refresh; the caller looks at what came of it.
+
+        `patience` seconds at most, and not at all once somebody has waited for this one that long in vain.
+        """
+        if task is self._overdue:
+            return
+        done, _ = await asyncio.wait([task], timeout=self._patience)
+        if not done:
+            self._overdue = task
 
     def _start(self) -> asyncio.Task[None]:
         if self._task is None or self._task.done():
@@ -184,6 +205,7 @@ class TokenRefresher:
             if self._tokens is None:
                 self._note_unreadable(error)
                 return
+            self._store_error = error
             outcome = Transient(str(error), error.retry_after)
         except Exception as error:  # a task that died silently would leave the waiters without a reason
             log.exception("refresh failed in an unforeseen way", account=self._account)
@@ -196,9 +218,9 @@ class TokenRefresher:
     async def _refresh_locked(self) -> Outcome | None:
         """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
         stored = await self._store.load()
+        self._store_error = None
         if stored is None:
-            self._tokens = None  # signed out by another process
-            self._note_lost("not signed in", refresh_token=None)
+            self._forget()
             return None
         if self._is_news(stored):
             self._adopt(stored)
@@ -228,11 +250,13 @@ class TokenRefresher:
         """Store the new tokens, then show them. If the disk does not take them they are served from memory."""
         try:
             await self._store.save(renewed)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away with it
+            hint = error.hint if isinstance(error, StoreError) else ""
+            told = str(error) if isinstance(error, StoreError) else f"unforeseen: {type(error).__name__}"
             self._adopt(renewed)
-            self._unsaved = True
-            self._note_error(str(error))
-            log.error("new tokens are not saved", account=self._account, error=str(error), hint=error.hint)
+            self._unsaved.keep(renewed)
+            self._note_error(told)
+            log.error("new tokens are not saved", account=self._account, error=told, hint=hint)
             return
         self._adopt(renewed)
         log.info("token refreshed", account=self._account, generation=renewed.generation)
@@ -251,9 +275,16 @@ class TokenRefresher:
         self._window = Window.of(tokens)
         self._lost = None
         self._back_off = backoff.BackOff()
-        self._unsaved = False
+        self._unsaved.drop()
+        self._store_error = None
         self._last_error = ""
         self._last_error_at = None
+
+    def _forget(self) -> None:
+        """Another process has signed the account out."""
+        self._tokens = None
+        self._unsaved.drop()
+        self._note_lost("not signed in", refresh_token=None)
 
     def _note_lost(self, reason: str, *, refresh_token: str | None) -> None:
         if self._lost is None:
@@ -279,6 +310,10 @@ class TokenRefresher:
         self._last_error = reason
         self._last_error_at = self._clock()
 
+    @property
+    def _generation(self) -> int:
+        return self._tokens.generation if self._tokens else 0
+
     def _current_is(self, access_token: str) -> bool:
         return self._tokens is not None and self._tokens.access_token == access_token
 
@@ -286,6 +321,8 @@ class TokenRefresher:
         """Why there is no token."""
         if self._lost is not None and (self._task is None or self._task.done()):
             return self._lost.anew()
+        if self._store_error is not None:
+            return self._store_error.anew()
         wait = max(1.0, self._back_off.until - self._clock())
         reason = self._last_error or "no answer yet"
         return TokenDelayed(
@@ -307,7 +344,7 @@ class TokenRefresher:
             return State.NEEDS_LOGIN
         if self._back_off.failures:
             return State.RETRYING
-        return State.UNSAVED if self._unsaved else State.OK
+        return State.UNSAVED if self._unsaved.tokens else State.OK
 
 
 async def create_token_refresher(
@@ -318,11 +355,12 @@ async def create_token_refresher(
     clock: Callable[[], float] = time.time,
     jitter: Callable[[], float] = random.random,
     patience: float = PATIENCE,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 
     An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
     """
-    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience)
+    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience, sleep=sleep)
     await refresher.start()
     return refresher

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+"""Epoch seconds that a calendar knows."""
 
 
 class State(enum.Enum):
@@ -25,14 +29,13 @@ class State(enum.Enum):
 
 
 class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One account at one moment; times are epoch seconds, None where there is none."""
+    """How an account is doing at one moment; times are epoch seconds, None where there is none."""
 
-    account: str
     state: State
     issuer: str = ""
     generation: int = 0
-    obtained_at: float | None = None
-    expires_at: float | None = None
-    next_refresh_at: float | None = None
+    obtained_at: Moment | None = None
+    expires_at: Moment | None = None
+    next_refresh_at: Moment | None = None
     last_error: str = ""
-    last_error_at: float | None = None
+    last_error_at: Moment | None = None

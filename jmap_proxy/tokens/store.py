@@ -13,10 +13,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from filelock import AsyncFileLock, Timeout
-
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
+from jmap_proxy.locks import async_file_lock
 from jmap_proxy.tokens.envelope import EnvelopeError, seal, unseal
 
 if TYPE_CHECKING:
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.datakey import DataKeySource
     from jmap_proxy.tokens.tokenset import TokenSet
 
-LOCK_PATIENCE = 45.0
+LOCK_PATIENCE = 60.0
 """Seconds to wait for another process that is refreshing; longer than its requests for metadata and tokens take."""
-
-LOCK_POLL = 0.05
-"""Seconds between two looks at a lock that another process holds."""
 
 LONGEST_NAME = 120
 """Characters of an account's quoted name that stand in its file's name; file systems take 255 in all."""
@@ -122,6 +118,11 @@ class FileTokenStore:
         self._keys = keys
         self._lock_patience = lock_patience
 
+    @property
+    def path(self) -> Path:
+        """The account's token file."""
+        return token_file(self._folder, self._account)
+
     async def load(self) -> TokenSet | None:
         """See `load_tokens`."""
         return await load_tokens(self._folder, self._account, self._keys)
@@ -132,7 +133,7 @@ class FileTokenStore:
 
     async def remove(self) -> bool:
         """Forget the account's tokens; whether there were any. Raises StoreError."""
-        return await asyncio.to_thread(files.remove_durably, token_file(self._folder, self._account))
+        return await asyncio.to_thread(files.remove_durably, self.path)
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -142,26 +143,5 @@ class FileTokenStore:
             StoreError: another process has held it for `lock_patience` seconds, or it cannot be made.
         """
         await asyncio.to_thread(files.private_folder, self._folder)
-        path = token_file(self._folder, self._account).with_suffix(".lock")
-        lock = AsyncFileLock(
-            path,
-            mode=files.PRIVATE_FILE,
-            timeout=self._lock_patience,
-            poll_interval=LOCK_POLL,
-            fallback_to_soft=False,  # a soft lock outlives the process that held it
-            preserve_lock_file=True,  # a removed lock file lets two processes lock two files of one name
-        )
-        try:
-            await lock.acquire()
-        except Timeout:
-            raise StoreError(
-                f"{path} is held by another process that does not let go",
-                hint="see whether another jmap-proxy hangs",
-                retry_after=LOCK_POLL,
-            ) from None
-        except OSError as error:
-            raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
-        try:
+        async with async_file_lock(self.path.with_suffix(".lock"), self._lock_patience):
             yield
-        finally:
-            await lock.release()

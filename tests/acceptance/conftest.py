@@ -1,4 +1,4 @@
-"""A provider, a mail server, and the program signed in with them."""
+"""A world in which the account is signed in, and its local key."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jmap_proxy.sandbox import IdentityProvider, MailServer
-from tests.acceptance.program import Program
+from tests.support.world import World, world_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,23 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[IdentityProvider]:
-    """A provider whose tokens live an hour."""
-    async with IdentityProvider() as provider:
-        yield provider
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A provider whose tokens live an hour, a mail server that takes them only, and a configuration for both."""
+    async with world_in(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture
-async def mail(provider: IdentityProvider) -> AsyncIterator[MailServer]:
-    """A mail server that takes the provider's tokens only."""
-    async with MailServer(provider.check) as mail:
-        yield mail
-
-
-@pytest.fixture
-async def program(tmp_path: Path, provider: IdentityProvider, mail: MailServer) -> Program:
-    """The program, signed in."""
-    program = Program(tmp_path)
-    program.configure(mail, provider)
-    await program.login()
-    return program
+async def key(world: World) -> str:
+    """The local key, after a sign-in."""
+    return (await world.sign_in()).local_key

@@ -14,7 +14,9 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.cli.signing_in import sign_in_and_save
 from jmap_proxy.config import Account, Config, Listen
-from jmap_proxy.sandbox import IdentityProvider, MailServer, ProviderSettings, browse
+from jmap_proxy.sandbox import IdentityProvider, MailServer, ProviderSettings
+from tests.support.clock import Clock
+from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,17 +24,6 @@ if TYPE_CHECKING:
 
 CALL = {"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"hello": True}, "e"]]}
 CALLERS = 500
-
-
-class Clock:
-    """Epoch seconds that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_750_000_000.0
-
-    def __call__(self) -> float:
-        """The time that the test has set."""
-        return self.now
 
 
 @dataclass
@@ -71,11 +62,9 @@ async def signed_in_chain(folder: Path, clock: Clock, settings: ProviderSettings
         account = Account(server=mail.base_url, issuer=provider.issuer, client_id=settings.client_id)
         config = Config(listen=Listen(http="127.0.0.1:0", admin=""), accounts={"alice": account})
         async with Assembly(config, folder / "state", clock) as assembly:
-            visits: list[asyncio.Task[tuple[int, str]]] = []
-            signed_in = await sign_in_and_save(
-                assembly, "alice", lambda url: visits.append(asyncio.create_task(browse(url)))
-            )
-            await asyncio.gather(*visits)
+            browser = RobotBrowser()
+            signed_in = await sign_in_and_save(assembly, "alice", browser.open)
+            await browser.pages()
             async with (
                 running_proxy(assembly) as addresses,
                 aiohttp.ClientSession(

@@ -12,8 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from jmap_proxy.sandbox import MailServer
-    from tests.acceptance.program import Program
+    from tests.support.world import World
 
 SIZE = 200_000_000
 ALLOWED_GROWTH = 32 << 20
@@ -28,9 +27,9 @@ async def pieces(size: int) -> AsyncIterator[bytes]:
         yield PIECE[: size - start]
 
 
-async def endpoints(client: aiohttp.ClientSession, program: Program) -> tuple[str, str]:
+async def endpoints(client: aiohttp.ClientSession, origin: str) -> tuple[str, str]:
     """The local upload and download URL templates, after a small exchange of each kind as a warm-up."""
-    async with client.get(f"{program.http}/.well-known/jmap") as response:
+    async with client.get(f"{origin}/.well-known/jmap") as response:
         session = await response.json()
     upload = session["uploadUrl"].replace("{accountId}", "u-demo")
     async with client.post(upload, data=b"small") as response:
@@ -38,10 +37,11 @@ async def endpoints(client: aiohttp.ClientSession, program: Program) -> tuple[st
     return upload, session["downloadUrl"].replace("{accountId}", "u-demo").replace("{name}", "x")
 
 
-async def test_a_download_of_200_mb_passes_in_flat_memory(program: Program) -> None:
+async def test_a_download_of_200_mb_passes_in_flat_memory(world: World, key: str) -> None:
     """The proxy's memory grows by less than 32 MiB while 200 MB come down."""
-    async with program.serving(), aiohttp.ClientSession(headers={"Authorization": f"Bearer {program.key}"}) as client:
-        _, download = await endpoints(client, program)
+    program, origin = await world.serve()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as client:
+        _, download = await endpoints(client, origin)
         before = program.memory("VmRSS")
         received = 0
         url = download.replace("{blobId}", f"big-{SIZE}").replace("{type}", "application/octet-stream")
@@ -54,11 +54,12 @@ async def test_a_download_of_200_mb_passes_in_flat_memory(program: Program) -> N
 
 
 @pytest.mark.parametrize("declared", [True, False], ids=["with-length", "chunked"])
-async def test_an_upload_of_200_mb_passes_in_flat_memory(program: Program, mail: MailServer, *, declared: bool) -> None:
+async def test_an_upload_of_200_mb_passes_in_flat_memory(world: World, key: str, *, declared: bool) -> None:
     """The proxy's memory grows by less than 32 MiB while 200 MB go up, and they arrive whole."""
     headers = {"Content-Length": str(SIZE)} if declared else {}
-    async with program.serving(), aiohttp.ClientSession(headers={"Authorization": f"Bearer {program.key}"}) as client:
-        upload, _ = await endpoints(client, program)
+    program, origin = await world.serve()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as client:
+        upload, _ = await endpoints(client, origin)
         before = program.memory("VmRSS")
         async with client.post(upload, data=pieces(SIZE), headers=headers) as response:
             assert response.status == 201
@@ -67,4 +68,4 @@ async def test_an_upload_of_200_mb_passes_in_flat_memory(program: Program, mail:
     digest = hashlib.sha256()
     async for piece in pieces(SIZE):
         digest.update(piece)
-    assert mail.uploads[blob["blobId"]] == (SIZE, digest.hexdigest())
+    assert world.mail.uploads[blob["blobId"]] == (SIZE, digest.hexdigest())

@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aiohttp import ClientSession, DummyCookieJar
 
-from tests.cli.helpers import World, world_in
+from tests.support.world import World, world_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -12,7 +12,7 @@ from jmap_proxy.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 def with_secret(world: World, content: bytes, mode: int = 0o600) -> Assembly:
@@ -45,7 +45,7 @@ async def test_the_secret_is_read_from_its_file(world: World) -> None:
     await world.sign_in()
 
 
-@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (b" \n", 0o600), (b"\xff", 0o600), (b"s3cret", 0o644)])
+@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (b" \n", 0o600), (b"\xff", 0o600), (b"s3cret", 0o666)])
 async def test_a_secret_file_that_cannot_be_used_is_a_configuration_error(
     world: World, content: bytes, mode: int
 ) -> None:

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.cli.helpers import basic
+from tests.support.world import basic
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp import ClientSession
 
-    from tests.cli.helpers import Program, World
+    from tests.support.program import Program
+    from tests.support.world import World
 
 KEYS = {"session_url", "username", "password", "admin_url", "issuer", "upstream_session_url"}
 

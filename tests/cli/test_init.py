@@ -9,7 +9,7 @@ from jmap_proxy import __version__
 from jmap_proxy.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 COMMANDS = ("demo", "login", "serve", "status", "token", "key", "logout")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 async def test_a_new_key_replaces_the_old_one(world: World) -> None:

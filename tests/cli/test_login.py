@@ -3,10 +3,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from jmap_proxy.sandbox import browse
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 ROBOT = """import asyncio, sys
 from jmap_proxy.sandbox import browse
@@ -58,6 +60,16 @@ async def test_both_session_urls_are_told(world: World) -> None:
     ended = await program.end()
     assert "Session URL: https://[::1]:8621/.well-known/jmap\n" in ended.out
     assert "http://" not in ended.out.partition("\n")[2]
+
+
+@pytest.mark.parametrize(("hosts", "shown"), [('["mail.lan", "other"]', "mail.lan"), ("[]", "127.0.0.1")])
+async def test_a_listener_on_all_addresses_is_told_by_a_name(world: World, hosts: str, shown: str) -> None:
+    """No client can be pointed at 0.0.0.0."""
+    listen = f'[listen]\ncert_file = "c"\nkey_file = "k"\nhttps = "0.0.0.0:8621"\nhosts = {hosts}'
+    world.config.write_text(world.config.read_text().replace("[listen]", listen))
+    program = await world.start("login", "alice", "--no-browser")
+    await browse(await program.line())
+    assert f"Session URL: https://{shown}:8621/.well-known/jmap\n" in (await program.end()).out
 
 
 async def test_a_refused_sign_in_is_told(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from jmap_proxy.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 async def test_the_sign_in_is_revoked_and_forgotten(world: World) -> None:
@@ -50,3 +50,14 @@ async def test_a_damaged_file_is_left(world: World) -> None:
     assert ended.code == 74
     assert str(world.token_file) in ended.err
     assert world.token_file.read_bytes() == b"damaged"
+
+
+async def test_a_missing_client_secret_does_not_keep_it_from_being_forgotten(world: World) -> None:
+    """The provider cannot be asked then; that is told, and the rest is done."""
+    await world.sign_in()
+    world.write_config('client_secret_file = "missing"')
+    ended = await world.invoke("logout", "alice")
+    assert ended.code == 0
+    assert "client_secret_file" in ended.err
+    assert "did not confirm" in ended.out
+    assert not world.token_file.exists()

@@ -11,7 +11,7 @@ from jmap_proxy.cli.options import run
 if TYPE_CHECKING:
     import pytest
 
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 async def test_the_environment_names_the_configuration(world: World) -> None:

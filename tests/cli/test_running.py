@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -9,11 +10,11 @@ from aiohttp import ClientSession
 
 from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.errors import ConfigError
-from tests.cli.helpers import basic
-from tests.oauth.certificates import private_authority
+from tests.support.certificates import private_authority
+from tests.support.world import basic
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 def listen(world: World, *lines: str) -> None:
@@ -59,13 +60,27 @@ async def test_further_names_of_the_host_are_known(world: World) -> None:
                 assert response.status == status
 
 
+async def test_a_new_sign_in_is_taken_up_while_serving(world: World) -> None:
+    """A sign-in by another process is used soon, although the old token would live for an hour."""
+    key = (await world.sign_in()).local_key
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses, ClientSession() as client:
+        await world.sign_in()
+        newest = (await world.stored()).access_token
+        async with asyncio.timeout(30):
+            while not (world.mail.requests and world.mail.requests[-1].token == newest):
+                headers = {"Authorization": f"Bearer {key}"}
+                async with client.get(f"{addresses.http}/.well-known/jmap", headers=headers) as response:
+                    assert response.status == 200
+                    world.mail.requests[:] = world.mail.requests[-1:]
+
+
 async def test_a_port_that_is_taken_is_told(world: World) -> None:
     """The error names key and address, and what was opened before is closed again."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         listen(world, 'http = "127.0.0.1:0"', f'admin = "127.0.0.1:{other.getsockname()[1]}"')
-        ended = await world.invoke("serve")
+        ended = await (await world.start("serve")).end()
     assert ended.code == 78
     assert "error: listen.admin: cannot listen on 127.0.0.1:" in ended.err
     assert "hint: see whether another jmap-proxy is running" in ended.err

@@ -6,12 +6,12 @@ import signal
 from typing import TYPE_CHECKING
 
 from jmap_proxy.sandbox import Fault, browse
-from tests.cli.helpers import basic
+from tests.support.world import basic
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 SENT = ("code", "code_verifier", "refresh_token", "client_secret")
 TROUBLE = [

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jmap_proxy.sandbox import Fault, browse
-from tests.cli.helpers import TIME_LIMIT, basic
+from tests.support.program import TIME_LIMIT
+from tests.support.world import basic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import ClientSession
 
-    from tests.cli.helpers import Program, World
+    from tests.support.program import Program
+    from tests.support.world import World
 
 
 async def session_of(client: ClientSession, origin: str, key: str) -> tuple[int, dict[str, Any]]:

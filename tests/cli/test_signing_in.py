@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jmap_proxy.cli.signing_in import sign_in_and_save
-from jmap_proxy.errors import SignInError, StoreError, UpstreamError
+from jmap_proxy.cli.signing_in import FixedToken, sign_in_and_save
+from jmap_proxy.errors import SignInError, StoreError, UpstreamError, UpstreamRefusedToken
 from jmap_proxy.sandbox import Fault
+from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 def nothing_saved(world: World) -> bool:
@@ -102,3 +103,29 @@ async def test_a_damaged_file_is_told_before_the_user_signs_in(world: World, fil
         await world.sign_in()
     assert damaged.read_bytes() == b"damaged"
     assert len(world.idp.authorize_requests) == asked
+
+
+async def test_a_key_that_cannot_be_made_does_not_hide_the_sign_in(world: World) -> None:
+    """The account is signed in; the error says so, and how to get a key."""
+    browser = RobotBrowser()
+
+    def open_and_spoil(url: str) -> None:
+        (world.state / "local-keys.lock").mkdir(parents=True)
+        browser.open(url)
+
+    async with world.assembly() as assembly:
+        with pytest.raises(StoreError, match="is signed in, but its local key") as caught:
+            await sign_in_and_save(assembly, "alice", open_and_spoil)
+        await browser.pages()
+    assert "jmap-proxy key alice" in caught.value.hint
+    assert (await world.stored()).account == "alice"
+
+
+async def test_a_fixed_token_has_no_successor() -> None:
+    """It is given as it is; after a 401 there is a clear error with a hint and without the token."""
+    source = FixedToken("secret-token")
+    assert await source.ensure_valid_token() == "secret-token"
+    with pytest.raises(UpstreamRefusedToken) as caught:
+        await source.replace_rejected("secret-token")
+    assert caught.value.hint
+    assert "secret-token" not in str(caught.value.problem())

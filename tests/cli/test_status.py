@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jmap_proxy.cli.running import running_proxy
-from tests.oauth.helpers import Scripted
+from tests.support.scripted_server import Scripted
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 async def told(world: World) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from jmap_proxy.sandbox import Fault
 
 if TYPE_CHECKING:
-    from tests.cli.helpers import World
+    from tests.support.world import World
 
 
 async def test_the_token_alone_is_printed(world: World) -> None:

@@ -9,7 +9,7 @@ from aiohttp import ClientSession, DummyCookieJar
 
 from jmap_proxy.sandbox import IdentityProvider
 from tests.oauth.helpers import Parts
-from tests.sandbox.helpers import Clock
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,26 +1,19 @@
-"""What the OAuth tests share: a client's parts put together, and a server that answers as it is told."""
+"""What the OAuth tests share: a client's parts put together, and made-up tokens."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.discovery import Discovery
 from jmap_proxy.oauth.http import ProviderHttp
 from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
-from jmap_proxy.sandbox import browse
-from jmap_proxy.sandbox.listener import Listener
 from jmap_proxy.tokens.tokenset import TokenSet
+from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
-    from types import TracebackType
 
     from aiohttp import ClientSession
 
@@ -39,14 +32,12 @@ class Parts:
 
     async def sign_in(self, **options: Any) -> tuple[TokenSet, str]:
         """Sign in with the robot browser; the tokens and the last page."""
-        visits: list[asyncio.Task[tuple[int, str]]] = []
+        browser = RobotBrowser()
         try:
-            tokens = await self.flow.by_browser(
-                "alice", lambda url: visits.append(asyncio.create_task(browse(url))), **options
-            )
+            tokens = await self.flow.by_browser("alice", browser.open, **options)
         finally:
-            pages = await asyncio.gather(*visits)
-        return tokens, pages[0][1]
+            pages = await browser.pages()
+        return tokens, pages[0]
 
 
 def token_set(issuer: str, **changes: Any) -> TokenSet:
@@ -63,32 +54,3 @@ def token_set(issuer: str, **changes: Any) -> TokenSet:
         "expires_at": 60.0,
     }
     return TokenSet(**{**fields, **changes})
-
-
-@dataclass
-class Scripted:
-    """A server with an answer for each path; it keeps the header fields of what it is asked."""
-
-    answers: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)
-    ssl_context: ssl.SSLContext | None = None
-    origin: str = ""
-    paths: list[str] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._answer)
-        self._listener = Listener(app, ssl_context=self.ssl_context)
-        self.origin = await self._listener.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._listener.stop()
-
-    async def _answer(self, request: web.Request) -> web.Response:
-        self.paths.append(request.path)
-        self.headers.append(dict(request.headers))
-        status, body, headers = self.answers.get(request.path, (404, b"", {}))
-        return web.Response(status=status, body=body, headers=headers)

@@ -8,13 +8,14 @@ import pytest
 from jmap_proxy.errors import ProviderError
 from jmap_proxy.oauth.discovery import MAX_AGE, STALE_AGE
 from jmap_proxy.sandbox import Fault
-from tests.oauth.helpers import Parts, Scripted
+from tests.oauth.helpers import Parts
+from tests.support.scripted_server import Scripted
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from jmap_proxy.sandbox import IdentityProvider
-    from tests.sandbox.helpers import Clock
+    from tests.support.clock import Clock
 
 OAUTH = "/.well-known/oauth-authorization-server"
 OIDC = "/.well-known/openid-configuration"

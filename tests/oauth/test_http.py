@@ -10,8 +10,8 @@ from jmap_proxy.errors import ProviderError
 from jmap_proxy.oauth.http import ANSWER_LIMIT, ProviderHttp, check_endpoint
 from jmap_proxy.sandbox import Fault, IdentityProvider
 from jmap_proxy.tls import client_context
-from tests.oauth.certificates import private_authority
-from tests.oauth.helpers import Scripted
+from tests.support.certificates import private_authority
+from tests.support.scripted_server import Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path

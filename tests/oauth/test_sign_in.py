@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from jmap_proxy.sandbox import IdentityProvider
-    from tests.sandbox.helpers import Clock
+    from tests.support.clock import Clock
 
 
 async def refused(parts: Parts) -> str:

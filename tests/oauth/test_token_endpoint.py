@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from jmap_proxy.sandbox import IdentityProvider
-    from tests.sandbox.helpers import Clock
+    from tests.support.clock import Clock
 
 
 async def test_a_refresh_gives_new_tokens(parts: Parts, idp: IdentityProvider) -> None:

@@ -11,8 +11,9 @@ import aiohttp
 
 from jmap_proxy.errors import JmapProxyError, UpstreamRefusedToken
 from jmap_proxy.origins import parse_origin
+from jmap_proxy.proxy.door import Door
 from jmap_proxy.proxy.exchange import Exchange
-from jmap_proxy.proxy.handler import Door, Handler, Plane
+from jmap_proxy.proxy.handler import Handler, Plane
 from jmap_proxy.proxy.listener import Listener
 from jmap_proxy.proxy.session import Policy
 from jmap_proxy.proxy.sessions import Sessions
@@ -70,6 +71,7 @@ class Proxy:
     origin: str
     handler: Handler
     listener: Listener
+    sessions: Sessions
     client: aiohttp.ClientSession
     tokens: Tokens
     port: int = field(init=False)
@@ -121,6 +123,7 @@ async def proxy_to(
     rewrite: Any = "map",
     door: Door | None = None,
     upload_replay: int = 1 << 20,
+    body_patience: float = 60,
     patience: float = 0.2,
     source: Any = None,
 ) -> AsyncIterator[Proxy]:
@@ -136,18 +139,22 @@ async def proxy_to(
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
         exchange = Exchange(http, source or tokens, policy.allowed)
-        plane = Plane(exchange, Sessions("alice", exchange, server, policy))
+        sessions = Sessions("alice", exchange, server, policy)
         handler = Handler(
-            {"alice": plane}, door or Door({KEY: "alice", "orphan": "bob"}.get), upload_replay=upload_replay
+            {"alice": Plane(exchange, sessions)},
+            door or Door({KEY: "alice", "orphan": "bob"}.get),
+            upload_replay=upload_replay,
+            body_patience=body_patience,
         )
         listener = Listener(handler, patience=patience)
-        proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, client, tokens)
+        proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens)
         try:
             yield proxy
         finally:
             proxy.leave()
             handler.end_streams()
             await listener.close()
+            await sessions.close()
 
 
 @asynccontextmanager

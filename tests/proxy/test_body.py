@@ -4,10 +4,12 @@ import tempfile
 from collections.abc import AsyncIterator
 
 import pytest
+from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
 from structlog.testing import capture_logs
 
-from jmap_proxy.errors import BodyTooLarge
-from jmap_proxy.proxy.body import CHUNK, BufferedBody, SpooledBody, read_body
+from jmap_proxy.errors import BodyTimeout, BodyTooLarge
+from jmap_proxy.proxy.body import CHUNK, ArrivingBody, BufferedBody, SpooledBody, read_body
 
 
 class Source:
@@ -103,3 +105,43 @@ async def test_a_full_disk_costs_the_replay_and_not_the_upload(monkeypatch: pyte
         assert len(await whole(body.chunks())) == (2 << 20) + 1
     assert [line["event"] for line in logs] == ["upload cannot be spooled"]
     assert not await body.can_replay()
+
+
+def _stream() -> StreamReader:
+    """The body of a request on a connection that is there."""
+    protocol = BaseProtocol(asyncio.get_running_loop())
+    protocol.connection_made(asyncio.Transport())
+    return StreamReader(protocol, 1 << 16)
+
+
+async def test_an_arriving_body_comes_piece_by_piece() -> None:
+    """To its end, with no failure."""
+    stream = _stream()
+    body = ArrivingBody(stream, 60)
+    stream.feed_data(b"ab")
+    assert await anext(body) == b"ab"
+    stream.feed_data(b"c")
+    stream.feed_eof()
+    assert await whole(body) == b"c"
+    assert body.failure is None
+
+
+async def test_a_silent_client_is_not_waited_for_without_end() -> None:
+    """Each piece has its time, and what went wrong is kept."""
+    stream = _stream()
+    body = ArrivingBody(stream, 0.01)
+    stream.feed_data(b"ab")
+    assert await anext(body) == b"ab"
+    with pytest.raises(BodyTimeout):
+        await anext(body)
+    assert isinstance(body.failure, BodyTimeout)
+
+
+async def test_unreadable_chunks_are_kept_as_the_failure() -> None:
+    """Though whoever passes the body on may hide them."""
+    stream = _stream()
+    body = ArrivingBody(stream, 60)
+    stream.set_exception(web.RequestPayloadError("broken"))
+    with pytest.raises(web.RequestPayloadError):
+        await anext(body)
+    assert isinstance(body.failure, web.RequestPayloadError)

@@ -1,11 +1,13 @@
+import asyncio
 import base64
 import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from jmap_proxy.errors import SignInNeeded, TokenDelayed
-from jmap_proxy.proxy.handler import Door
+from jmap_proxy.proxy.door import Door
 from jmap_proxy.sandbox import MailServer
 from tests.proxy.support import AUTH, KEY, Proxy, Tokens, answering, proxy_to, raw_server
 
@@ -35,12 +37,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("status", "fields"), REFUSED)
+@pytest.mark.parametrize("refusal", REFUSED)
 @pytest.mark.parametrize("path", ["/.well-known/jmap", "/o-0/api"])
 async def test_who_may_not_come_in_moves_nothing(
-    proxy: Proxy, mail: MailServer, tokens: Tokens, path: str, status: int, fields: tuple[str, ...]
+    proxy: Proxy, mail: MailServer, tokens: Tokens, path: str, refusal: tuple[int, tuple[str, ...]]
 ) -> None:
     """Refused with problem+json and a hint; nothing is forwarded and the tokens are untouched."""
+    status, fields = refusal
     line, header, body = await exchange(proxy, f"GET {path} HTTP/1.1", *fields)
     assert line.split()[1] == str(status)
     assert header["content-type"] == "application/problem+json"
@@ -189,3 +192,44 @@ async def test_an_unforeseen_error_gets_an_answer(mail: MailServer) -> None:
     ):
         assert response.status == 500
         assert "inner secret" not in await response.text()
+
+
+async def test_the_log_tells_refusals_from_failures(mail: MailServer) -> None:
+    """What a client may not do is information, what it could not get is a warning."""
+    async with proxy_to(mail.session_url, Tokens(error=SignInNeeded("alice", "gone"))) as proxy:
+        with capture_logs() as logs:
+            await exchange(proxy, "GET /.well-known/jmap?secret HTTP/1.1", HOST)
+            await exchange(proxy, "GET /.well-known/jmap?secret HTTP/1.1", HOST, AUTH)
+    assert [(line["event"], line["log_level"], line["code"], line["path"]) for line in logs] == [
+        ("refused", "info", "key-refused", "/.well-known/jmap"),
+        ("request failed", "warning", "sign-in-needed", "/.well-known/jmap"),
+    ]
+
+
+@pytest.mark.parametrize("fields", [(HOST, AUTH), (HOST,), ("Host: evil.com", AUTH)])
+async def test_an_absolute_target_is_not_logged(proxy: Proxy, fields: tuple[str, ...]) -> None:
+    """It can hold a user's password, whichever check refuses it."""
+    with capture_logs() as logs:
+        await exchange(proxy, "GET http://user:secret@localhost/x HTTP/1.1", *fields)
+    assert len(logs) == 1
+    assert "secret" not in str(logs)
+
+
+async def test_a_bad_path_is_not_logged(proxy: Proxy) -> None:
+    """Who sends one may mean anything by it."""
+    with capture_logs() as logs:
+        await exchange(proxy, "GET /x/../secret HTTP/1.1", HOST, AUTH)
+    assert [(line["code"], "path" in line) for line in logs] == [("bad-path", False)]
+
+
+async def test_a_client_that_stops_in_the_middle_of_a_request_is_told(mail: MailServer) -> None:
+    """408 and the end of the connection; the server sees nothing of the request."""
+    async with proxy_to(mail.session_url, body_patience=0.05) as proxy:
+        path = "/" + (await proxy.url("apiUrl")).split("/", 3)[3]
+        reader, _ = await proxy.raw(f"POST {path} HTTP/1.1", HOST, AUTH, "Content-Length: 9", body=b"abc")
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"Content-Type: application/problem+json" in head
+    assert b"Connection: close" in head
+    assert [request.method for request in mail.requests] == ["GET"]

@@ -4,6 +4,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
+from jmap_proxy.errors import UpstreamMalformed
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import SESSION, Proxy, Tokens, proxy_to, raw_server
 
@@ -43,24 +44,22 @@ async def test_shards_are_reached_through_one_origin(mail: MailServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "retry"),
+    "fault",
     [
-        (Fault(status=404), None),
-        (Fault(status=503), "5"),
-        (Fault(garbage=True), None),
-        (Fault(headers={"Content-Encoding": "gzip"}), None),
-        (Fault(status=302, headers={"Location": "ftp://x"}), None),
-        (Fault(status=302, headers={"Location": "/.well-known/jmap"}, count=-1), None),
-        (Fault(body=b" " * ((8 << 20) + 1)), None),
+        *(Fault(status=status) for status in (403, 404, 500)),
+        Fault(garbage=True),
+        Fault(headers={"Content-Encoding": "gzip"}),
+        Fault(status=302, headers={"Location": "ftp://x"}),
+        Fault(status=302, headers={"Location": "/.well-known/jmap"}, count=-1),
+        Fault(body=b" " * ((8 << 20) + 1)),
     ],
 )
-async def test_a_session_that_cannot_be_had_is_a_clear_502(
-    mail: MailServer, proxy: Proxy, fault: Fault, retry: str | None
-) -> None:
+async def test_a_session_that_cannot_be_had_is_a_clear_502(mail: MailServer, proxy: Proxy, fault: Fault) -> None:
     """Refusals, garbage, compression, bad and endless redirects, endless bodies; never without end."""
     mail.faults.add("session", fault)
     async with proxy.request("GET", "/.well-known/jmap") as response:
-        assert (response.status, response.headers.get("Retry-After")) == (502, retry)
+        assert (response.status, response.headers.get("Retry-After")) == (502, None)
+        assert (await response.json(content_type=None))["type"] == "urn:jmap-proxy:error:upstream-malformed"
     assert len(mail.requests) <= 6
 
 
@@ -87,9 +86,53 @@ async def test_the_first_session_is_fetched_once_for_all(mail: MailServer, proxy
     await fault.entered.wait()
     asked.pop(0).cancel()
     hold.set()
-    assert await asyncio.gather(*asked) == [502] * 4
+    assert await asyncio.gather(*asked) == [503] * 4
     assert len(mail.requests) <= 2
     assert await _status(proxy) == 404
+
+
+async def test_sharing_a_failure_shares_no_exception(mail: MailServer, proxy: Proxy) -> None:
+    """One object raised many times would collect the tracebacks of all."""
+    mail.faults.add("session", Fault(status=500))
+    first, second = await asyncio.gather(*(proxy.sessions.known() for _ in range(2)), return_exceptions=True)
+    assert isinstance(first, UpstreamMalformed)
+    assert isinstance(second, UpstreamMalformed)
+    assert first is not second
+    assert len(mail.requests) == 1
+
+
+async def test_closing_ends_the_first_fetch(mail: MailServer, proxy: Proxy) -> None:
+    """It would outlive what it needs otherwise; those who wait for it are cancelled, and closing twice is no error."""
+    fault = mail.faults.add("session", Fault(hold=asyncio.Event()))
+    waiting = asyncio.create_task(proxy.sessions.known())
+    await fault.entered.wait()
+    await proxy.sessions.close()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("first Session")]
+    await proxy.sessions.close()
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize(
+    ("told", "passed_on"),
+    [
+        (None, "5"),
+        ("17", "17"),
+        ("999999", "600"),
+        ("9" * 5000, "5"),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", "5"),
+        ("0", "1"),
+    ],
+)
+async def test_a_busy_server_says_when_to_come_again(
+    mail: MailServer, proxy: Proxy, status: int, told: str | None, passed_on: str
+) -> None:
+    """503 with the server's own Retry-After in seconds, within reason, else a short one."""
+    mail.faults.add("session", Fault(status=status, headers={"Retry-After": told} if told else {}))
+    async with proxy.request("GET", "/.well-known/jmap") as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, passed_on)
+        assert (await response.json(content_type=None))["hint"]
 
 
 async def _status(proxy: Proxy) -> int:

@@ -133,12 +133,66 @@ async def test_no_spool_is_left_behind(
 
 
 async def test_a_client_that_breaks_its_chunks_is_cut(proxy: Proxy, mail: MailServer) -> None:
-    """There is no telling what follows; nothing is kept of the request."""
+    """At once, though the proxy is waiting for the rest already; the server sees nothing of the request."""
     path = "/" + (await proxy.url("apiUrl")).split("/", 3)[3]
-    reader, writer = await proxy.raw(f"POST {path} HTTP/1.1", "Host: localhost", AUTH, "Transfer-Encoding: chunked")
+    fields = ("Host: localhost", AUTH, "Transfer-Encoding: chunked", "Expect: 100-continue")
+    reader, writer = await proxy.raw(f"POST {path} HTTP/1.1", *fields)
+    await reader.readuntil(b"\r\n\r\n")  # 100: the proxy reads the body now
     writer.write(b"1\r\na\r\n")
-    await writer.drain()
     writer.write(b"zz\r\n")
-    answer = await reader.read()
-    assert b" 200 " not in answer
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
     assert [request.method for request in mail.requests] == ["GET"]
+
+
+class Unfinished:
+    """Takes an upload that does not come to its end."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    @property
+    def serve(self) -> Serve:
+        """As a raw server."""
+        return scripted(self._serve)
+
+    async def _serve(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        start = await reader.readuntil(b"abc\r\n")
+        self.begun.set()
+        self.ended.set_result(start + await reader.read())
+
+
+async def begin_chunked_upload(proxy: Proxy) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Send one chunk."""
+    path = "/" + (await proxy.url("uploadUrl")).split("/", 3)[3]
+    fields = ("Host: localhost", AUTH, "Transfer-Encoding: chunked")
+    return await proxy.raw(f"POST {path} HTTP/1.1", *fields, body=b"3\r\nabc\r\n")
+
+
+async def test_an_upload_with_broken_chunks_is_cut() -> None:
+    """At once; the server's side ends without the last chunk, so that it cannot take the half for the whole."""
+    server = Unfinished()
+    async with raw_server(server.serve) as origin, proxy_to(f"{origin}/.well-known/jmap") as proxy:
+        reader, writer = await begin_chunked_upload(proxy)
+        async with asyncio.timeout(5):
+            await server.begun.wait()
+            writer.write(b"zz\r\n")
+            assert await reader.read() == b""
+            assert await server.ended == b"3\r\nabc\r\n"
+
+
+async def test_an_upload_that_stops_is_told() -> None:
+    """408 and the end of the connection, and the exchange with the server ends too."""
+    server = Unfinished()
+    async with (
+        raw_server(server.serve) as origin,
+        proxy_to(f"{origin}/.well-known/jmap", body_patience=0.05) as proxy,
+    ):
+        reader, _ = await begin_chunked_upload(proxy)
+        async with asyncio.timeout(5):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert await server.ended == b"3\r\nabc\r\n"
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in head

@@ -1,42 +1,48 @@
 """What the sandbox's tests share: a clock that is set by hand, both servers, and a client without cookies."""
 
-from collections.abc import AsyncIterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
 from jmap_proxy.sandbox import IdentityProvider, MailServer
-from tests.sandbox.helpers import Clock, Person
+from tests.sandbox.helpers import Person
+from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Return a clock that stands still until it is told otherwise."""
+    """A clock that stands still until it is told otherwise."""
     return Clock()
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[ClientSession]:
-    """Give a client that follows no advice but the test's."""
+    """A client that follows no advice but the test's."""
     async with ClientSession(cookie_jar=DummyCookieJar()) as session:
         yield session
 
 
 @pytest.fixture
 async def idp(clock: Clock) -> AsyncIterator[IdentityProvider]:
-    """Give an identity provider that is serving."""
+    """An identity provider that is serving."""
     async with IdentityProvider(clock=clock) as provider:
         yield provider
 
 
 @pytest.fixture
 def person(idp: IdentityProvider, http: ClientSession) -> Person:
-    """Return an OAuth client at that provider, driven by hand."""
+    """An OAuth client at that provider, driven by hand."""
     return Person(idp, http)
 
 
 @pytest.fixture
 async def mail() -> AsyncIterator[MailServer]:
-    """Give a mail server that takes the token `good`, which is the demo user's."""
+    """A mail server that takes the token `good`, which is the demo user's."""
     async with MailServer({"good": "demo"}.get) as server:
         yield server

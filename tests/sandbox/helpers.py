@@ -1,30 +1,23 @@
 """A hand-set clock and a hand-driven OAuth client for the sandbox's own tests."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from aiohttp import ClientSession
-
-from jmap_proxy.sandbox import IdentityProvider
 from jmap_proxy.sandbox.grants import challenge_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import ClientSession
+
+    from jmap_proxy.sandbox import IdentityProvider
 
 VERIFIER = "v" * 43
 CALLBACK = "http://127.0.0.1:4321/callback"
 GOOD = {"Authorization": "Bearer good"}
-
-
-@dataclass
-class Clock:
-    """A clock that stands still until `now` is changed."""
-
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        """Return the time in seconds since the epoch."""
-        return self.now
 
 
 async def until(condition: Callable[[], bool]) -> None:

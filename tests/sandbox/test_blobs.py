@@ -1,9 +1,14 @@
+from __future__ import annotations
+
 import hashlib
-from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jmap_proxy.sandbox.blobs import KEPT_BYTES, Blobs, TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 async def pieces(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -1,34 +1,41 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 
 from jmap_proxy.sandbox import ProviderSettings
 from jmap_proxy.sandbox.grants import CODE_LIFE, CodeRequest, Grant, GrantError, Grants, Issued, challenge_of
-from tests.sandbox.helpers import CALLBACK, VERIFIER, Clock
+from tests.sandbox.helpers import CALLBACK, VERIFIER
+
+if TYPE_CHECKING:
+    from tests.support.clock import Clock
 
 
 @pytest.fixture
 def settings() -> ProviderSettings:
-    """Return settings as they come."""
+    """The settings as they come."""
     return ProviderSettings()
 
 
 @pytest.fixture
 def grants(settings: ProviderSettings, clock: Clock) -> Grants:
-    """Return a store with nothing in it."""
+    """A store with nothing in it."""
     return Grants(settings, clock)
 
 
 def code(grants: Grants) -> str:
-    """Return a fresh code for ann."""
+    """A fresh code for ann."""
     return grants.issue_code(CodeRequest(Grant("ann", "openid", "no"), CALLBACK, challenge_of(VERIFIER)))
 
 
 def signed_in(grants: Grants) -> Issued:
-    """Return the tokens of a fresh sign-in of ann."""
+    """The tokens of a fresh sign-in of ann."""
     return grants.redeem(code(grants), redirect_uri=CALLBACK, verifier=VERIFIER)
 
 
 def refused(grants: Grants, token: str) -> bool:
-    """Tell whether a refresh is refused with `invalid_grant`."""
+    """Whether a refresh is refused with `invalid_grant`."""
     with pytest.raises(GrantError) as caught:
         grants.refresh(token)
     return caught.value.code == "invalid_grant"

@@ -1,5 +1,7 @@
+from __future__ import annotations
+
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import ClientSession
@@ -8,11 +10,14 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 
 from jmap_proxy.sandbox import IdentityProvider, ProviderSettings
-from tests.sandbox.helpers import Clock, Person
+from tests.sandbox.helpers import Person
+
+if TYPE_CHECKING:
+    from tests.support.clock import Clock
 
 
 async def keys(idp: IdentityProvider, http: ClientSession) -> KeySet:
-    """Return the provider's public keys."""
+    """The provider's public keys."""
     async with http.get(f"{idp.issuer}/jwks") as response:
         return KeySet.import_key_set(await response.json())
 
@@ -164,7 +169,7 @@ async def test_rotated_keys_leave_the_jwks(idp: IdentityProvider, http: ClientSe
 async def test_revocations_take_effect_at_once(idp: IdentityProvider, person: Person) -> None:
     """A revoked access token is dead while its grant lives; revoking the grants ends that too."""
     answer = await person.sign_in()
-    idp.revoke_access_token(answer["access_token"])
+    idp.revoke_access_tokens()
     assert idp.check(answer["access_token"]) is None
     _, answer = await person.refresh(answer["refresh_token"])
     idp.revoke_grants()

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from typing import Any
 
 import pytest
@@ -8,12 +10,12 @@ MAIL = Mail("u-demo", 12)
 
 
 def arguments(**more: Any) -> dict[str, Any]:
-    """Return arguments for the one account."""
+    """The arguments for the one account."""
     return {"accountId": "u-demo", **more}
 
 
 def ids(**more: Any) -> list[str]:
-    """Return the ids that a query finds."""
+    """The ids that a query finds."""
     found: list[str] = email_query(arguments(**more), MAIL)["ids"]
     return found
 

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from email import message_from_bytes, policy
 
 from jmap_proxy.sandbox.messages import mailboxes, messages

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 from jmap_proxy.sandbox import MailSettings
 from jmap_proxy.sandbox.session_object import WEBSOCKET, session_object
 
@@ -5,7 +7,7 @@ BASE = "https://127.0.0.1:1"
 
 
 def websocket_url(settings: MailSettings) -> str:
-    """Return the WebSocket URL that a Session names."""
+    """The WebSocket URL that a Session names."""
     return str(session_object("demo", BASE, settings)["capabilities"][WEBSOCKET]["url"])
 
 

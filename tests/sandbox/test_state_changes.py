@@ -1,6 +1,17 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
 import pytest
 
-from jmap_proxy.sandbox.state_changes import StateChange, StateChanges
+from jmap_proxy.sandbox.state_changes import EventQuery, StateChange, StateChanges
+from tests.sandbox.helpers import GOOD, until
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+    from jmap_proxy.sandbox import MailServer
 
 
 async def test_who_listens_hears_of_changes_in_order() -> None:
@@ -30,3 +41,62 @@ def test_a_change_is_cut_down_to_the_types_asked_for() -> None:
     whole = change.for_types(None)
     assert whole is not None
     assert whole["changed"] == change.changed
+
+
+CHANGED = {"u-demo": {"Email": "s7"}}
+
+
+async def listen(http: ClientSession, mail: MailServer, query: str = "", **headers: str) -> ClientResponse:
+    """Open an event source."""
+    return await http.get(f"{mail.base_url}/jmap/events?{query}", headers={**GOOD, **headers})
+
+
+async def test_a_change_is_heard(mail: MailServer, http: ClientSession) -> None:
+    """A pushed state is one whole event with an id; the open stream is counted."""
+    async with await listen(http, mail, "types=*&closeafter=no&ping=0") as response:
+        assert response.content_type == "text/event-stream"
+        assert mail.streams == 1
+        mail.push_state(CHANGED)
+        event = await response.content.readuntil(b"\n\n")
+    name, number, data = event.decode().split("\n")[:3]
+    assert (name, number) == ("event: state", "id: 1")
+    assert json.loads(data.removeprefix("data: ")) == {"@type": "StateChange", "changed": CHANGED}
+
+
+async def test_a_client_that_leaves_is_noticed(mail: MailServer, http: ClientSession) -> None:
+    """The stream ends on the server as soon as its client is gone, without waiting for a write."""
+    (await listen(http, mail)).close()
+    await until(lambda: mail.streams == 0)
+
+
+async def test_only_the_types_asked_for_are_heard(mail: MailServer, http: ClientSession) -> None:
+    """A change of other types is silent; `closeafter=state` ends the stream after the first event."""
+    async with await listen(http, mail, "types=Email,Thread&closeafter=state") as response:
+        mail.push_state({"u-demo": {"Mailbox": "s6"}})
+        mail.push_state()
+        events = (await response.read()).decode()
+    assert events.count("event: state") == 1
+    assert "Email" in events
+    assert "Mailbox" not in events
+
+
+async def test_pings_come(mail: MailServer, http: ClientSession) -> None:
+    """With an interval there is a ping whenever nothing else happens."""
+    async with await listen(http, mail, "ping=0.01") as response:
+        assert await response.content.readuntil(b"\n\n") == b'event: ping\ndata: {"interval": 0.01}\n\n'
+
+
+@pytest.mark.parametrize(("seen", "heard"), [("1", True), ("2", False)])
+async def test_what_was_missed_is_made_up_for(mail: MailServer, http: ClientSession, seen: str, heard: bool) -> None:
+    """A client that comes back with an older id gets the latest change at once, one that is up to date none."""
+    mail.push_state()
+    mail.push_state(CHANGED)
+    async with await listen(http, mail, "ping=0.01", **{"Last-Event-ID": seen}) as response:
+        event = await response.content.readuntil(b"\n\n")
+    assert (b"event: state\nid: 2\n" in event) is heard
+
+
+@pytest.mark.parametrize("ping", ["x", "-1"])
+def test_an_odd_interval_means_none(ping: str) -> None:
+    """What is no sensible interval counts as not asked for."""
+    assert EventQuery.of({"ping": ping, "types": ""}) == EventQuery(None, False, 0)

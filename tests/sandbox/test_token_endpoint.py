@@ -1,15 +1,22 @@
+from __future__ import annotations
+
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import ClientSession
 
-from jmap_proxy.sandbox import IdentityProvider
+from jmap_proxy.sandbox import IdentityProvider, ProviderSettings
+from jmap_proxy.sandbox.grants import Grant, GrantError, Issued
+from jmap_proxy.sandbox.signing_key import SigningKey
+from jmap_proxy.sandbox.token_endpoint import check_client, id_claims, token_answer
 from tests.sandbox.helpers import CALLBACK, VERIFIER, Person
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 
 def basic(credentials: str) -> dict[str, str]:
-    """Return a Basic header."""
+    """A Basic header."""
     return {"Authorization": f"Basic {base64.b64encode(credentials.encode()).decode()}"}
 
 
@@ -97,3 +104,45 @@ async def test_revocation_answers_200_and_works(idp: IdentityProvider, person: P
         async with http.post(f"{idp.issuer}/revoke", data=form) as response:
             assert response.status == status
     assert idp.check(answer["access_token"]) is None
+
+
+PUBLIC = ProviderSettings()
+CONFIDENTIAL = ProviderSettings(client_secret="s")
+
+
+def test_a_public_client_names_itself() -> None:
+    """The id alone is enough where there is no secret, and a secret made up is refused."""
+    check_client({"client_id": "jmap-proxy"}, "", PUBLIC)
+    with pytest.raises(GrantError, match="client_secret"):
+        check_client({"client_id": "jmap-proxy", "client_secret": "x"}, "", PUBLIC)
+
+
+def test_basic_counts_before_the_form() -> None:
+    """With an Authorization header the form's credentials are not looked at."""
+    form = {"client_id": "jmap-proxy", "client_secret": "s"}
+    check_client(form, "", CONFIDENTIAL)
+    with pytest.raises(GrantError, match="client_id"):
+        check_client(form, "Basic b3RoZXI6cw==", CONFIDENTIAL)
+
+
+ISSUER = "http://127.0.0.1:1"
+ISSUED = Issued(Grant("ann", "mail"), "access", "", 4.9)
+
+
+def test_what_is_not_there_is_left_out() -> None:
+    """Without a refresh token and without openid there is neither one nor an ID token; life is whole seconds."""
+    answer = token_answer(ISSUED, issuer=ISSUER, settings=ProviderSettings(), key=SigningKey(), now=0)
+    assert answer == {"access_token": "access", "token_type": "Bearer", "expires_in": 4, "scope": "mail"}
+
+
+def test_zero_is_an_answer() -> None:
+    """An `expires_in` of 0 is said, not left out."""
+    settings = ProviderSettings(expires_in=0)
+    answer = token_answer(ISSUED, issuer=ISSUER, settings=settings, key=SigningKey(), now=0)
+    assert answer["expires_in"] == 0
+
+
+def test_claims_can_be_falsified() -> None:
+    """An override replaces a claim."""
+    settings = ProviderSettings(id_token_overrides={"iss": "https://evil.example"})
+    assert id_claims(ISSUED, issuer=ISSUER, settings=settings, now=1.5)["iss"] == "https://evil.example"

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
@@ -82,15 +84,6 @@ async def test_binary_messages_are_not_understood(mail: MailServer, http: Client
         await socket.send_bytes(b"x")
         assert (await socket.receive()).type is WSMsgType.CLOSE
         assert socket.close_code == 1003
-
-
-async def test_the_server_can_close(mail: MailServer, http: ClientSession) -> None:
-    """Sockets can be closed as when a token expires, with 1008; push ends with them."""
-    async with await connect(http, mail, "jmap") as socket:
-        await socket.send_json({"@type": "WebSocketPushEnable", "dataTypes": None})
-        await mail.close_sockets()
-        await socket.receive()
-        assert socket.close_code == 1008
 
 
 async def test_shutdown_closes_sockets(http: ClientSession) -> None:

@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 NOW = 1000.0
 
 
-def report(state: State, expires_at: float | None = NOW + 60, account: str = "alice") -> TokenReport:
+def report(state: State, expires_at: float | None = NOW + 60) -> TokenReport:
     """An account in that state."""
-    return TokenReport(account=account, state=state, expires_at=expires_at, last_error="something")
+    return TokenReport(state=state, expires_at=expires_at, last_error="something")
 
 
 class Admin:
     """The admin listener, and what it has to tell."""
 
     def __init__(self, client: ClientSession) -> None:
-        self.reports = [report(State.OK)]
+        self.reports = {"alice": report(State.OK)}
         self.origin = ""
         self._client = client
 
@@ -65,28 +65,28 @@ async def admin() -> AsyncIterator[Admin]:
 )
 def test_an_account_is_ready_while_it_can_be_used(state: State, expires_at: float | None, ready: bool) -> None:
     """Well, or in passing trouble with a token that still lives; an idle account refreshes when it is asked."""
-    assert readiness([report(state, expires_at)], NOW)[0] is ready
+    assert readiness({"alice": report(state, expires_at)}, NOW)[0] is ready
 
 
 def test_all_accounts_must_be_ready() -> None:
     """One that is not makes the whole not ready; each is told of."""
-    ready, told = readiness([report(State.OK), report(State.NEEDS_LOGIN, account="bob")], NOW)
+    ready, told = readiness({"alice": report(State.OK), "bob": report(State.NEEDS_LOGIN)}, NOW)
     assert not ready
     assert told["status"] == "not ready"
-    assert {name: account["state"] for name, account in told["accounts"].items()} == {
-        "alice": "ok",
-        "bob": "needs_login",
+    assert {name: account.state for name, account in told["accounts"].items()} == {
+        "alice": State.OK,
+        "bob": State.NEEDS_LOGIN,
     }
 
 
 def test_no_account_is_nothing_to_wait_for() -> None:
     """An empty proxy is ready."""
-    assert readiness([], NOW) == (True, {"status": "ready", "accounts": {}})
+    assert readiness({}, NOW) == (True, {"status": "ready", "accounts": {}})
 
 
 async def test_health_is_about_the_process_only(admin: Admin) -> None:
     """/healthz is 200 whatever the accounts do."""
-    admin.reports = [report(State.NEEDS_LOGIN)]
+    admin.reports = {"alice": report(State.NEEDS_LOGIN)}
     status, content, headers = await admin.ask("/healthz")
     assert (status, content) == (200, {"status": "ok"})
     assert headers["Cache-Control"] == "no-store"
@@ -96,7 +96,7 @@ async def test_health_is_about_the_process_only(admin: Admin) -> None:
 async def test_readiness_is_about_the_accounts(admin: Admin) -> None:
     """/readyz is 200 or 503, with the reason."""
     assert (await admin.ask("/readyz"))[0] == 200
-    admin.reports = [report(State.STORE_ERROR)]
+    admin.reports = {"alice": report(State.STORE_ERROR)}
     status, content, _ = await admin.ask("/readyz")
     assert (status, content["accounts"]["alice"]["last_error"]) == (503, "something")
 

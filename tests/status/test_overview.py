@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.status.overview import AccountStatus, LiveAccount, account_status, in_words
-from jmap_proxy.tokens.report import State
+from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+from jmap_proxy.tokens.report import State, TokenReport
 from tests.oauth.helpers import token_set
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NOW = 1000.0
 
 
-def status(stored: TokenSet | None = None, store_error: str = "", live: LiveAccount | None = None) -> AccountStatus:
+def status(stored: TokenSet | None = None, store_error: str = "", live: TokenReport | None = None) -> AccountStatus:
     """The status of an account."""
     return account_status(
         server="https://m.example",
@@ -69,7 +69,7 @@ def test_an_unreadable_store_is_told() -> None:
 
 def test_a_running_proxy_knows_better() -> None:
     """What it tells counts; what only the store knows stays."""
-    live = LiveAccount(state=State.RETRYING, generation=7, expires_at=NOW + 5, last_error="503", last_error_at=NOW)
+    live = TokenReport(state=State.RETRYING, generation=7, expires_at=NOW + 5, last_error="503", last_error_at=NOW)
     told = status(tokens(scope="mail"), live=live)
     assert (told.state, told.told_by, told.generation) == (State.RETRYING, "proxy", 7)
     assert (told.expires_at, told.last_error, told.last_error_at) == (NOW + 5, "503", NOW)

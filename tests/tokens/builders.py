@@ -1,4 +1,4 @@
-"""What the token tests are made of: a hand-set clock, a store in memory, a scripted provider."""
+"""What the token tests are made of: a store in memory, a scripted provider."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -11,20 +11,10 @@ import msgspec
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import TokenRefresher, TokenSet, create_token_refresher
 from jmap_proxy.tokens.outcome import Outcome, Refreshed
+from tests.support.clock import Clock
 
 NOW = 1_800_000_000.0
 HOUR = 3600.0
-
-
-@dataclass
-class Clock:
-    """A clock that stands still until `now` is changed."""
-
-    now: float = NOW
-
-    def __call__(self) -> float:
-        """Return epoch seconds."""
-        return self.now
 
 
 def token_set(generation: int = 1, *, life: float = HOUR, **changes: Any) -> TokenSet:
@@ -54,8 +44,9 @@ class MemoryStore:
     def __init__(self, tokens: TokenSet | None) -> None:
         self.tokens = tokens
         self.events: list[str] = []
+        self.saved = asyncio.Event()
         self.load_error: StoreError | None = None
-        self.save_error: StoreError | None = None
+        self.save_error: Exception | None = None
         self._lock = asyncio.Lock()
 
     async def load(self) -> TokenSet | None:
@@ -71,6 +62,7 @@ class MemoryStore:
         if self.save_error is not None:
             raise self.save_error
         self.tokens = tokens
+        self.saved.set()
         self.events.append(f"saved {tokens.generation}")
 
     @asynccontextmanager

@@ -139,3 +139,19 @@ async def test_a_cancelled_refresh_leaves_the_waiters_with_an_answer() -> None:
     assert [type(result) for result in results] == [TokenDelayed, TokenDelayed]
     bench.provider.gate.set()
     assert await bench.token() == "access-2"
+
+
+async def test_a_provider_that_hangs_costs_one_patience_not_one_each_time() -> None:
+    """While the token lives, nobody waits for a refresh that somebody has already waited for in vain."""
+    bench = await make_bench(token_set(), refreshed(2), patience=0.05)
+    bench.provider.gate.clear()
+    bench.pass_time(HOUR - 30)
+    assert await bench.token() == "access-1"
+    current = asyncio.ensure_future(bench.token())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert current.done()
+    assert current.result() == "access-1"
+    bench.provider.gate.set()
+    await bench.refresher.close()
+    assert await bench.token() == "access-2"

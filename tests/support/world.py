@@ -1,4 +1,7 @@
-"""What the command line's tests share: a provider, a mail server, a configuration, and ways to run commands."""
+"""What the program works with: a provider, a mail server, a configuration for both, and ways to run commands there.
+
+A command's own life as a process belongs to `program`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import msgspec
@@ -20,17 +23,17 @@ from jmap_proxy.cli import main
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
 from jmap_proxy.config import load_config
-from jmap_proxy.sandbox import IdentityProvider, MailServer, browse
+from jmap_proxy.sandbox import IdentityProvider, MailServer
+from tests.support.program import Ended, Program
+from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from jmap_proxy.tokens.tokenset import TokenSet
 
 NAME = "alice"
-TIME_LIMIT = 20
-"""Seconds after which a test gives up on a program."""
 
 
 def free_port() -> int:
@@ -43,61 +46,6 @@ def free_port() -> int:
 def basic(key: str) -> dict[str, str]:
     """The header fields of a mail client whose password is this key."""
     return {"Authorization": "Basic " + base64.b64encode(f"any:{key}".encode()).decode()}
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Program:
-    """A command that runs as a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self.process = process
-        self.out: list[str] = []
-        self._stdout = process.stdout
-        self._said = asyncio.create_task(process.stderr.read())
-
-    @classmethod
-    async def start(cls, *args: str, env: Mapping[str, str]) -> Self:
-        """Start `python -m jmap_proxy` with these arguments."""
-        return cls(
-            await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "jmap_proxy",
-                *args,
-                env={**os.environ, **env},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        )
-
-    async def line(self) -> str:
-        """The next line of stdout."""
-        async with asyncio.timeout(TIME_LIMIT):
-            line = (await self._stdout.readline()).decode()
-        self.out.append(line)
-        if not line:
-            raise AssertionError(f"it ended: {(await self.end()).err}")
-        return line.rstrip("\n")
-
-    async def end(self, *signals: signal.Signals) -> Ended:
-        """Send signals and wait for the end."""
-        for number in signals:
-            self.process.send_signal(number)
-        async with asyncio.timeout(TIME_LIMIT):
-            self.out.append((await self._stdout.read()).decode())
-            err = (await self._said).decode()
-            return Ended(await self.process.wait(), "".join(self.out), err)
 
 
 @dataclass
@@ -168,12 +116,10 @@ class World:
 
     async def sign_in(self) -> SignedIn:
         """Sign alice in."""
-        visits: list[asyncio.Task[tuple[int, str]]] = []
+        browser = RobotBrowser()
         async with self.assembly() as assembly:
-            signed_in = await sign_in_and_save(
-                assembly, NAME, lambda url: visits.append(asyncio.create_task(browse(url)))
-            )
-            await asyncio.gather(*visits)
+            signed_in = await sign_in_and_save(assembly, NAME, browser.open)
+            await browser.pages()
         return signed_in
 
     async def start(self, command: str, *args: str, **env: str) -> Program:
@@ -206,7 +152,7 @@ async def world_in(folder: Path) -> AsyncIterator[World]:
             yield world
         finally:
             for program in world.programs:
-                if program.process.returncode is None:
+                if program.runs:
                     await program.end(signal.SIGKILL)
 
 

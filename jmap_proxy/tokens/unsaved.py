@@ -1,0 +1,81 @@
+"""Tokens that the disk did not take: served from memory meanwhile, and written again until it takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jmap_proxy.tokens import backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from jmap_proxy.tokens.store import TokenStore
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+log = structlog.get_logger("jmap_proxy.tokens")
+
+
+class UnsavedTokens:
+    """The latest tokens of an account, as long as they are in memory only.
+
+    Args:
+        store: Where they belong.
+        jitter: A random number in [0, 1) for the times between two tries.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self, store: TokenStore, jitter: Callable[[], float], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._store = store
+        self._jitter = jitter
+        self._sleep = sleep
+        self._task: asyncio.Task[None] | None = None
+        self.tokens: TokenSet | None = None
+
+    def keep(self, tokens: TokenSet) -> None:
+        """Try to save these from now on, instead of any earlier ones."""
+        self.tokens = tokens
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._save_in_the_end(), name=f"save {tokens.account}")
+
+    def drop(self) -> None:
+        """Nothing is left to be saved."""
+        self.tokens = None
+
+    async def close(self) -> None:
+        """Stop trying, after one more try."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        if self.tokens is not None and not await self._save():
+            log.error("the latest tokens are lost", account=self.tokens.account)
+
+    async def _save_in_the_end(self) -> None:
+        failures = 0
+        while True:
+            failures += 1
+            await self._sleep(backoff.delay(failures, self._jitter(), None))
+            if await self._save():
+                return
+
+    async def _save(self) -> bool:
+        """Whether the tokens are where they belong now, or have been overtaken by another process's."""
+        tokens = self.tokens
+        if tokens is None:
+            return True
+        try:
+            async with self._store.lock():
+                stored = await self._store.load()
+                if stored is not None and not stored.supersedes(tokens):
+                    await self._store.save(tokens)
+        except Exception:  # noqa: BLE001 - whatever it is, it is tried again; what it was has been told before
+            return False
+        if self.tokens is tokens:
+            self.tokens = None
+        return True

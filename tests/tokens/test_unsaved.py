@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import asyncio
+
+from structlog.testing import capture_logs
+
+from jmap_proxy.errors import StoreError
+from jmap_proxy.tokens.unsaved import UnsavedTokens
+from tests.tokens.builders import MemoryStore, token_set
+
+
+class Sleeps:
+    """Waits that a test ends one by one."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[float] = asyncio.Queue()
+        self._gate = asyncio.Semaphore(0)
+
+    async def __call__(self, seconds: float) -> None:
+        """Wait until the test lets it go on."""
+        self.asked.put_nowait(seconds)
+        await self._gate.acquire()
+
+    def end_one(self) -> None:
+        """Let one wait end."""
+        self._gate.release()
+
+
+def full_disk() -> tuple[MemoryStore, Sleeps, UnsavedTokens]:
+    """A store that takes nothing, and what keeps trying."""
+    store, sleeps = MemoryStore(token_set()), Sleeps()
+    store.save_error = StoreError("disk full", hint="make room")
+    return store, sleeps, UnsavedTokens(store, lambda: 1.0, sleeps)
+
+
+async def test_it_is_tried_until_the_disk_takes_them() -> None:
+    """With growing waits; once they are written nothing is left in memory only."""
+    store, sleeps, unsaved = full_disk()
+    unsaved.keep(token_set(2))
+    waits = []
+    for _ in range(3):
+        waits.append(await sleeps.asked.get())
+        sleeps.end_one()
+    waits.append(await sleeps.asked.get())
+    assert waits == sorted(waits)
+    assert waits[-1] > waits[0]
+    store.save_error = None
+    saved = asyncio.ensure_future(store.saved.wait())
+    sleeps.end_one()
+    await saved
+    await unsaved.close()
+    assert store.tokens == token_set(2)
+    assert unsaved.tokens is None
+
+
+async def test_newer_tokens_take_the_place_of_older_ones() -> None:
+    """Only the latest generation is written, by the one task."""
+    store, sleeps, unsaved = full_disk()
+    unsaved.keep(token_set(2))
+    await sleeps.asked.get()
+    unsaved.keep(token_set(3))
+    store.save_error = None
+    await unsaved.close()
+    assert [event for event in store.events if event.startswith("saved")] == ["saved 3"]
+
+
+async def test_what_was_saved_otherwise_is_not_written_again() -> None:
+    """A refresh whose tokens the disk took ends the trying."""
+    store, sleeps, unsaved = full_disk()
+    unsaved.keep(token_set(2))
+    await sleeps.asked.get()
+    unsaved.drop()
+    store.save_error = None
+    await unsaved.close()
+    assert store.tokens == token_set(1)
+
+
+async def test_a_newer_sign_in_is_not_overwritten() -> None:
+    """Another process's sign-in counts more; nothing is left to be saved then."""
+    store, _, unsaved = full_disk()
+    store.save_error = None
+    store.tokens = token_set(1, sign_in_id="second")
+    unsaved.keep(token_set(2))
+    await unsaved.close()
+    assert store.tokens.sign_in_id == "second"
+    assert unsaved.tokens is None
+
+
+async def test_what_is_lost_in_the_end_is_told() -> None:
+    """One line in the log, which holds no secret, and no exception."""
+    _, _, unsaved = full_disk()
+    unsaved.keep(token_set(2))
+    with capture_logs() as lines:
+        await unsaved.close()
+    assert [line["event"] for line in lines] == ["the latest tokens are lost"]
+    assert "access-2" not in repr(lines)
