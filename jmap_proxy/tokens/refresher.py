@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from jmap_proxy.errors import JmapProxyError, SignInNeeded, StoreError, TokenDelayed, UpstreamRefusedToken
-from jmap_proxy.tokens import backoff
+from jmap_proxy.errors import StoreError, UpstreamRefusedToken
+from jmap_proxy.tokens.backoff import CoolDown
 from jmap_proxy.tokens.decision import Step, decide
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
-from jmap_proxy.tokens.report import State, TokenReport
+from jmap_proxy.tokens.standing import Standing
 from jmap_proxy.tokens.unsaved import UnsavedTokens
-from jmap_proxy.tokens.window import Freshness, Window
+from jmap_proxy.tokens.window import Freshness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from jmap_proxy.errors import JmapProxyError
+    from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -44,7 +46,6 @@ class TokenRefresher:
         clock: Epoch seconds.
         jitter: A random number in [0, 1) for back-off.
         patience: Seconds that a caller waits for the shared refresh at most.
-        sleep: Waits for so many seconds, between two tries to save what the disk does not take.
     """
 
     def __init__(
@@ -56,7 +57,6 @@ class TokenRefresher:
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         patience: float = PATIENCE,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
         self._store = store
@@ -64,29 +64,23 @@ class TokenRefresher:
         self._clock = clock
         self._jitter = jitter
         self._patience = patience
-        self._tokens: TokenSet | None = None
-        self._window = Window(0.0, 0.0, 0.0)
-        self._task: asyncio.Task[None] | None = None
+        self._standing = Standing(account)
+        self._unsaved = UnsavedTokens(store, jitter)
+        self._cool_down = CoolDown()
         self._refused = ""
-        self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
-        self._lost_refresh_token: str | None = None
-        self._back_off = backoff.BackOff()
-        self._cool_down = backoff.CoolDown()
-        self._unsaved = UnsavedTokens(store, jitter, sleep)
-        self._store_error: StoreError | None = None
+        self._task: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
-        self._last_error = ""
-        self._last_error_at: float | None = None
 
     async def ensure_valid_token(self) -> str:
         """An access token that is valid now; refreshes it first where that is due.
 
         Raises:
             SignInNeeded: the sign-in is gone.
+            StoreError: the stored tokens cannot be used.
             TokenDelayed: the provider does not give a token in time; carries Retry-After.
         """
-        tokens = self._tokens
-        if tokens is not None and self._clock() < self._window.soft_at:
+        tokens = self._standing.tokens
+        if tokens is not None and self._clock() < self._standing.window.soft_at:
             return tokens.access_token
         return await self._ensure_slowly()
 
@@ -97,18 +91,18 @@ class TokenRefresher:
         the first one refreshes and the others find the new token.
 
         Raises:
-            SignInNeeded, TokenDelayed: as `ensure_valid_token`.
+            SignInNeeded, StoreError, TokenDelayed: as `ensure_valid_token`.
             UpstreamRefusedToken: the server refuses fresh tokens too, so another one would not help now.
         """
-        if self._current_is(rejected):
+        if self._standing.is_current(rejected):
             if self._cool_down.holds(self._clock()):
                 raise self._refused_error()
             self._refused = rejected
-            generation = self._generation
+            generation = self._standing.generation
             await self._join(self._start())
-            if self._current_is(rejected):
+            if self._standing.is_current(rejected):
                 # A provider that gives the same token again: another request would not get a better one.
-                renewed = self._generation != generation
+                renewed = self._standing.generation != generation
                 raise self.refused_again(rejected) if renewed else self._failure()
         return await self.ensure_valid_token()
 
@@ -118,44 +112,33 @@ class TokenRefresher:
         A 401 that a new token does not mend (a missing permission) must not cause refreshes without end.
         """
         now = self._clock()
-        if self._current_is(token) and not self._cool_down.holds(now):
+        if self._standing.is_current(token) and not self._cool_down.holds(now):
             self._cool_down.begin(now)
             log.warning("server refuses a fresh token", account=self._account, cool_down=self._cool_down.seconds)
         return self._refused_error()
 
     def report(self) -> TokenReport:
         """How the account is doing; holds no secret."""
-        tokens = self._tokens
-        due = max(self._window.soft_at, self._back_off.until)
-        return TokenReport(
-            state=self._state(),
-            issuer=tokens.issuer if tokens else "",
-            generation=self._generation,
-            obtained_at=tokens.obtained_at if tokens else None,
-            expires_at=tokens.expires_at if tokens else None,
-            next_refresh_at=due if tokens and tokens.refresh_token and self._lost is None else None,
-            last_error=self._last_error,
-            last_error_at=self._last_error_at,
-        )
+        return self._standing.report(unsaved=self._unsaved.tokens is not None)
 
     async def start(self) -> None:
         """Take up what the store holds, without asking the provider; a store that cannot be read is reported."""
         try:
             stored = await self._store.load()
         except StoreError as error:
-            self._note_unreadable(error)
+            self._standing.be_unreadable(error, self._clock())
         else:
             if stored is not None:
                 self._adopt(stored)
 
     async def look(self) -> None:
         """Take up what another process has stored, be it a sign-in or a sign-out; asks nobody."""
-        tokens = self._tokens
+        tokens = self._standing.tokens
         try:
             stored = await self._store.load()
         except StoreError:
             return  # told when the tokens are needed
-        if self._tokens is not tokens:
+        if self._standing.tokens is not tokens:
             return  # what was read may be older than what has come meanwhile
         if stored is None and tokens is not None:
             self._forget()
@@ -169,16 +152,16 @@ class TokenRefresher:
         await self._unsaved.close()
 
     async def _ensure_slowly(self) -> str:
-        now = self._clock()
-        freshness = self._window.freshness(now) if self._tokens else Freshness.EXPIRED
-        step = decide(freshness, renewable=self._lost is None, backing_off=self._back_off.holds(now))
+        standing, now = self._standing, self._clock()
+        holds = standing.back_off.holds(now)
+        step = decide(standing.freshness(now), renewable=standing.renewable, backing_off=holds)
         if step is Step.USE_AND_REFRESH:
             self._start()
         elif step is Step.WAIT:
             await self._join(self._start())
-        if self._tokens is None or self._clock() >= self._window.expires_at:
+        if standing.tokens is None or standing.freshness(self._clock()) is Freshness.EXPIRED:
             raise self._failure()
-        return self._tokens.access_token
+        return standing.tokens.access_token
 
     async def _join(self, task: asyncio.Task[None]) -> None:
         """Wait for the shared refresh; the caller looks at what came of it.
@@ -197,15 +180,16 @@ class TokenRefresher:
         return self._task
 
     async def _refresh(self) -> None:
-        """The shared task. Never raises; what came of it is in the state."""
+        """The shared task. Never raises; what came of it is in the standing."""
+        store_error = None
         try:
             async with self._store.lock():
                 outcome = await self._refresh_locked()
         except StoreError as error:
-            if self._tokens is None:
-                self._note_unreadable(error)
+            if self._standing.tokens is None:
+                self._standing.be_unreadable(error, self._clock())
                 return
-            self._store_error = error
+            store_error = error
             outcome = Transient(str(error), error.retry_after)
         except Exception as error:  # a task that died silently would leave the waiters without a reason
             log.exception("refresh failed in an unforeseen way", account=self._account)
@@ -213,49 +197,49 @@ class TokenRefresher:
         finally:
             self._refused = ""
         if isinstance(outcome, Transient):
-            self._note_transient(outcome)
+            self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
 
     async def _refresh_locked(self) -> Outcome | None:
         """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
         stored = await self._store.load()
-        self._store_error = None
         if stored is None:
             self._forget()
             return None
         if self._is_news(stored):
             self._adopt(stored)
-            if self._window.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
+            if self._standing.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
                 return None
-        tokens = stored if self._tokens is None or stored.supersedes(self._tokens) else self._tokens
+        current = self._standing.tokens
+        tokens = stored if current is None or stored.supersedes(current) else current
         if not tokens.refresh_token:
-            self._note_lost("the token is of no use any more and the provider gave no refresh token", refresh_token="")
+            reason = "the token is of no use any more and the provider gave no refresh token"
+            self._standing.lose(reason, "", self._clock())
             return None
-        gone = self._lost is not None and tokens.refresh_token == self._lost_refresh_token
-        if gone or self._back_off.holds(self._clock()):
+        if self._standing.is_refused(tokens.refresh_token) or self._standing.back_off.holds(self._clock()):
             return None
+        return await self._ask(tokens)
+
+    async def _ask(self, tokens: TokenSet) -> Outcome:
         asked_at = self._clock()  # before, since the life may be counted from any moment after
         outcome = await self._grant(tokens)
         if isinstance(outcome, Refreshed):
             await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
-            if self._window.freshness(self._clock()) is Freshness.EXPIRED:
+            if self._standing.freshness(self._clock()) is Freshness.EXPIRED:
                 return Transient("the new token had expired when it came")
         elif isinstance(outcome, Rejected):
             await self._confirm_rejection(tokens, outcome)
         return outcome
 
-    def _is_news(self, stored: TokenSet) -> bool:
-        return stored.supersedes(self._tokens) and stored.access_token != self._refused
-
     async def _keep(self, renewed: TokenSet) -> None:
         """Store the new tokens, then show them. If the disk does not take them they are served from memory."""
         try:
             await self._store.save(renewed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away with it
+        except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away
             hint = error.hint if isinstance(error, StoreError) else ""
             told = str(error) if isinstance(error, StoreError) else f"unforeseen: {type(error).__name__}"
             self._adopt(renewed)
             self._unsaved.keep(renewed)
-            self._note_error(told)
+            self._standing.note(told, self._clock())
             log.error("new tokens are not saved", account=self._account, error=told, hint=hint)
             return
         self._adopt(renewed)
@@ -268,83 +252,30 @@ class TokenRefresher:
             self._adopt(stored)
             return
         reason = f"the provider refused the refresh token ({outcome.error})"
-        self._note_lost(reason, refresh_token=tried.refresh_token)
+        self._standing.lose(reason, tried.refresh_token, self._clock())
+
+    def _is_news(self, stored: TokenSet) -> bool:
+        return stored.supersedes(self._standing.tokens) and stored.access_token != self._refused
 
     def _adopt(self, tokens: TokenSet) -> None:
-        self._tokens = tokens
-        self._window = Window.of(tokens)
-        self._lost = None
-        self._back_off = backoff.BackOff()
+        self._standing.adopt(tokens)
         self._unsaved.drop()
-        self._store_error = None
-        self._last_error = ""
-        self._last_error_at = None
 
     def _forget(self) -> None:
         """Another process has signed the account out."""
-        self._tokens = None
+        self._standing.forget(self._clock())
         self._unsaved.drop()
-        self._note_lost("not signed in", refresh_token=None)
-
-    def _note_lost(self, reason: str, *, refresh_token: str | None) -> None:
-        if self._lost is None:
-            log.error("sign-in needed", account=self._account, reason=reason)
-        self._lost = SignInNeeded(self._account, reason)
-        self._lost_refresh_token = refresh_token
-        self._note_error(reason)
-
-    def _note_unreadable(self, error: StoreError) -> None:
-        """The store cannot be read and there is nothing in memory: what the file needs, the user must do."""
-        if self._last_error != str(error):
-            log.error("store unreadable", account=self._account, error=str(error), hint=error.hint)
-        self._lost = error
-        self._lost_refresh_token = None
-        self._note_error(str(error))
-
-    def _note_transient(self, outcome: Transient) -> None:
-        wait = self._back_off.fail(self._clock(), self._jitter(), outcome.retry_after)
-        self._note_error(outcome.reason)
-        log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
-
-    def _note_error(self, reason: str) -> None:
-        self._last_error = reason
-        self._last_error_at = self._clock()
-
-    @property
-    def _generation(self) -> int:
-        return self._tokens.generation if self._tokens else 0
-
-    def _current_is(self, access_token: str) -> bool:
-        return self._tokens is not None and self._tokens.access_token == access_token
 
     def _failure(self) -> JmapProxyError:
-        """Why there is no token."""
-        if self._lost is not None and (self._task is None or self._task.done()):
-            return self._lost.anew()
-        if self._store_error is not None:
-            return self._store_error.anew()
-        wait = max(1.0, self._back_off.until - self._clock())
-        reason = self._last_error or "no answer yet"
-        return TokenDelayed(
-            f"account {self._account!r}: no token from the identity provider: {reason}",
-            hint="it is tried again by itself; jmap-proxy status tells more",
-            retry_after=wait,
-        )
+        """Why there is no token to give."""
+        asking = self._task is not None and not self._task.done()
+        return self._standing.failure(self._clock(), asking=asking)
 
     def _refused_error(self) -> UpstreamRefusedToken:
         return UpstreamRefusedToken(
             f"account {self._account!r}: the server answers 401 even to a fresh token",
             hint="compare the account's scopes, resource and issuer with what the server wants",
         )
-
-    def _state(self) -> State:
-        if isinstance(self._lost, StoreError):
-            return State.STORE_ERROR
-        if self._lost is not None:
-            return State.NEEDS_LOGIN
-        if self._back_off.failures:
-            return State.RETRYING
-        return State.UNSAVED if self._unsaved.tokens else State.OK
 
 
 async def create_token_refresher(
@@ -355,12 +286,11 @@ async def create_token_refresher(
     clock: Callable[[], float] = time.time,
     jitter: Callable[[], float] = random.random,
     patience: float = PATIENCE,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 
     An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
     """
-    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience, sleep=sleep)
+    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience)
     await refresher.start()
     return refresher

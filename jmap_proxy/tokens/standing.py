@@ -1,0 +1,141 @@
+"""How an account's tokens stand: the current ones, and what is wrong if something is. No I/O; time is passed in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jmap_proxy.errors import JmapProxyError, SignInNeeded, StoreError, TokenDelayed
+from jmap_proxy.tokens.backoff import BackOff
+from jmap_proxy.tokens.report import State, TokenReport
+from jmap_proxy.tokens.window import Freshness, Window
+
+if TYPE_CHECKING:
+    from jmap_proxy.tokens.outcome import Transient
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+log = structlog.get_logger("jmap_proxy.tokens")
+
+
+class Standing:
+    """The current tokens of one account, and why there are no better ones.
+
+    Attributes:
+        tokens: The current ones, None if there are none.
+        window: When they are due.
+        back_off: The refreshes that failed since they came.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self.tokens: TokenSet | None = None
+        self.window = Window(0.0, 0.0, 0.0)
+        self.back_off = BackOff()
+        self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
+        self._lost_refresh_token: str | None = None
+        self._store_error: StoreError | None = None
+        self._last_error = ""
+        self._last_error_at: float | None = None
+
+    @property
+    def generation(self) -> int:
+        """Of the current tokens, 0 if there are none."""
+        return self.tokens.generation if self.tokens else 0
+
+    @property
+    def renewable(self) -> bool:
+        """False once it is known that only the user can get new tokens."""
+        return self._lost is None
+
+    def freshness(self, now: float) -> Freshness:
+        """Of the current access token; EXPIRED where there is none."""
+        return self.window.freshness(now) if self.tokens else Freshness.EXPIRED
+
+    def is_current(self, access_token: str) -> bool:
+        """Whether this is the current access token."""
+        return self.tokens is not None and self.tokens.access_token == access_token
+
+    def is_refused(self, refresh_token: str) -> bool:
+        """Whether the provider has definitely refused this refresh token."""
+        return self._lost is not None and refresh_token == self._lost_refresh_token
+
+    def adopt(self, tokens: TokenSet) -> None:
+        """These are the current ones now, and all is well."""
+        self.tokens = tokens
+        self.window = Window.of(tokens)
+        self.back_off = BackOff()
+        self._lost = None
+        self._store_error = None
+        self._last_error = ""
+        self._last_error_at = None
+
+    def forget(self, now: float) -> None:
+        """The account is signed out."""
+        self.tokens = None
+        self.lose("not signed in", None, now)
+
+    def lose(self, reason: str, refresh_token: str | None, now: float) -> None:
+        """Only a new sign-in helps; `refresh_token` is the one that is of no use any more."""
+        if self._lost is None:
+            log.error("sign-in needed", account=self._account, reason=reason)
+        self._lost = SignInNeeded(self._account, reason)
+        self._lost_refresh_token = refresh_token
+        self.note(reason, now)
+
+    def be_unreadable(self, error: StoreError, now: float) -> None:
+        """The store cannot be read and there is nothing in memory: what the file needs, the user must do."""
+        if self._last_error != str(error):
+            log.error("store unreadable", account=self._account, error=str(error), hint=error.hint)
+        self._lost = error
+        self._lost_refresh_token = None
+        self.note(str(error), now)
+
+    def fail(self, outcome: Transient, now: float, jitter: float, store_error: StoreError | None = None) -> None:
+        """A refresh failed for a passing reason, maybe one of the store's."""
+        self._store_error = store_error
+        wait = self.back_off.fail(now, jitter, outcome.retry_after)
+        self.note(outcome.reason, now)
+        log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
+
+    def note(self, error: str, now: float) -> None:
+        """Remember what went wrong last."""
+        self._last_error = error
+        self._last_error_at = now
+
+    def failure(self, now: float, *, asking: bool) -> JmapProxyError:
+        """Why there is no token to give; `asking`: a refresh that may mend it is under way."""
+        if self._lost is not None and not asking:
+            return self._lost.anew()
+        if self._store_error is not None:
+            return self._store_error.anew()
+        reason = self._last_error or "no answer yet"
+        return TokenDelayed(
+            f"account {self._account!r}: no token from the identity provider: {reason}",
+            hint="it is tried again by itself; jmap-proxy status tells more",
+            retry_after=max(1.0, self.back_off.until - now),
+        )
+
+    def report(self, *, unsaved: bool) -> TokenReport:
+        """What there is to tell; `unsaved`: the current tokens are in memory only."""
+        tokens = self.tokens
+        due = max(self.window.soft_at, self.back_off.until)
+        return TokenReport(
+            state=self._state(unsaved=unsaved),
+            issuer=tokens.issuer if tokens else "",
+            generation=self.generation,
+            obtained_at=tokens.obtained_at if tokens else None,
+            expires_at=tokens.expires_at if tokens else None,
+            next_refresh_at=due if tokens and tokens.refresh_token and self.renewable else None,
+            last_error=self._last_error,
+            last_error_at=self._last_error_at,
+        )
+
+    def _state(self, *, unsaved: bool) -> State:
+        if isinstance(self._lost, StoreError):
+            return State.STORE_ERROR
+        if self._lost is not None:
+            return State.NEEDS_LOGIN
+        if self.back_off.failures:
+            return State.RETRYING
+        return State.UNSAVED if unsaved else State.OK

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from jmap_proxy.errors import SignInNeeded, StoreError, TokenDelayed
+from jmap_proxy.tokens.outcome import Transient
+from jmap_proxy.tokens.report import State
+from jmap_proxy.tokens.standing import Standing
+from jmap_proxy.tokens.window import Freshness
+from tests.tokens.builders import HOUR, NOW, token_set
+
+
+def test_at_first_nobody_is_signed_in() -> None:
+    """No token, nothing to renew, and the error says what to run."""
+    standing = Standing("alice")
+    assert (standing.generation, standing.renewable) == (0, False)
+    assert standing.freshness(NOW) is Freshness.EXPIRED
+    error = standing.failure(NOW, asking=False)
+    assert isinstance(error, SignInNeeded)
+    assert "jmap-proxy login alice" in error.hint
+
+
+def test_adopting_tokens_makes_all_well() -> None:
+    """Whatever was wrong before is forgotten."""
+    standing = Standing("alice")
+    standing.be_unreadable(StoreError("damaged"), NOW)
+    standing.fail(Transient("down"), NOW, 1.0)
+    standing.adopt(token_set(3))
+    report = standing.report(unsaved=False)
+    assert (report.state, report.generation, report.last_error) == (State.OK, 3, "")
+    assert standing.is_current("access-3")
+    assert not standing.back_off.holds(NOW)
+
+
+@pytest.mark.parametrize(
+    ("unsaved", "fails", "state"),
+    [(False, False, State.OK), (True, False, State.UNSAVED), (True, True, State.RETRYING)],
+)
+def test_states_of_a_signed_in_account(unsaved: bool, fails: bool, state: State) -> None:
+    """A refresh that fails is told before tokens that are not saved."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    if fails:
+        standing.fail(Transient("down"), NOW, 0.5)
+    assert standing.report(unsaved=unsaved).state is state
+
+
+def test_a_refused_refresh_token_is_known_by_itself() -> None:
+    """Another one, of a new sign-in, is not taken for it."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    standing.lose("refused", "refresh-1", NOW)
+    assert standing.is_refused("refresh-1")
+    assert not standing.is_refused("refresh-2")
+    assert standing.report(unsaved=False).next_refresh_at is None
+
+
+def test_the_reason_is_the_nearest_one() -> None:
+    """The store's own error with its hint; the provider's with Retry-After; while asked, that no answer has come."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    delayed = standing.failure(NOW + HOUR, asking=True)
+    assert isinstance(delayed, TokenDelayed)
+    assert "no answer yet" in delayed.detail
+    standing.fail(Transient("503", retry_after=30), NOW, 0.0)
+    assert standing.failure(NOW, asking=False).retry_after == pytest.approx(30)
+    standing.fail(Transient("damaged"), NOW, 0.0, StoreError("damaged", hint="move it away"))
+    assert standing.failure(NOW, asking=False).hint == "move it away"
+    standing.forget(NOW)
+    assert isinstance(standing.failure(NOW, asking=False), SignInNeeded)
