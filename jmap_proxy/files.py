@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Identity = tuple[int, int, int]
+Identity = tuple[int, int, int, int]
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -50,7 +50,7 @@ def _folder(path: Path) -> os.stat_result:
 
 
 def identity(path: Path) -> Identity | None:
-    """What tells one version of a file from the next (inode, time, size), None if there is no such file.
+    """What tells one version of a file from the next (inode, times, size), None if there is no such file.
 
     Raises:
         StoreError: it cannot be looked at.
@@ -61,7 +61,7 @@ def identity(path: Path) -> Identity | None:
         return None
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}", hint=f"check who owns {path}") from error
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def read_private(path: Path) -> bytes | None:

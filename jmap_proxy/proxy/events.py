@@ -5,10 +5,14 @@ Some clients take what one read gives them for whole events (measured: jmapc).
 
 from __future__ import annotations
 
+import re
+
 LONGEST_EVENT = 1 << 20
 """Bytes that are held back at most while an event is not whole."""
 
-_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+
+_COMMENTS = re.compile(rb"(?:(?::[^\r\n]*)?+[\r\n]++)*+")  # possessive: no way back, so it takes linear time
 
 
 def whole_events(data: bytes | bytearray, seen: int = 0) -> int:
@@ -28,4 +32,5 @@ def whole_events(data: bytes | bytearray, seen: int = 0) -> int:
 
 
 def _only_comments(data: bytes | bytearray) -> bool:
-    return all(line.startswith(b":") for line in data.splitlines())
+    """Whether there are whole comment lines and nothing else; stops at the first other line."""
+    return _COMMENTS.fullmatch(data) is not None

@@ -150,6 +150,6 @@ class Listener:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
         response = await self._handler(request)
-        if self._closing:
+        if self._closing or "Upgrade" in request.headers:  # aiohttp would drop what is pipelined behind an upgrade
             response.force_close()
         return response

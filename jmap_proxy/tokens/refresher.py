@@ -65,7 +65,7 @@ class TokenRefresher:
         self._jitter = jitter
         self._patience = patience
         self._standing = Standing(account)
-        self._unsaved = UnsavedTokens(store, jitter)
+        self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
         self._cool_down = CoolDown()
         self._refused = ""
         self._task: asyncio.Task[None] | None = None
@@ -132,12 +132,9 @@ class TokenRefresher:
                 self._adopt(stored)
 
     async def look(self) -> None:
-        """Take up what another process has stored, be it a sign-in or a sign-out; asks nobody."""
+        """Take up what another process has stored, be it a sign-in or a sign-out; asks nobody. Raises StoreError."""
         tokens = self._standing.tokens
-        try:
-            stored = await self._store.load()
-        except StoreError:
-            return  # told when the tokens are needed
+        stored = await self._store.load()
         if self._standing.tokens is not tokens:
             return  # what was read may be older than what has come meanwhile
         if stored is None and tokens is not None:

@@ -67,8 +67,7 @@ class Standing:
         self.back_off = BackOff()
         self._lost = None
         self._store_error = None
-        self._last_error = ""
-        self._last_error_at = None
+        self.clear_error()
 
     def forget(self, now: float) -> None:
         """The account is signed out."""
@@ -102,6 +101,11 @@ class Standing:
         """Remember what went wrong last."""
         self._last_error = error
         self._last_error_at = now
+
+    def clear_error(self) -> None:
+        """What went wrong last has mended itself."""
+        self._last_error = ""
+        self._last_error_at = None
 
     def failure(self, now: float, *, asking: bool) -> JmapProxyError:
         """Why there is no token to give; `asking`: a refresh that may mend it is under way."""

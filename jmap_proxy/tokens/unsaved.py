@@ -25,14 +25,20 @@ class UnsavedTokens:
     Args:
         store: Where they belong.
         jitter: A random number in [0, 1) for the times between two tries.
+        saved: Called when there is nothing left to be saved.
         sleep: Waits for so many seconds.
     """
 
     def __init__(
-        self, store: TokenStore, jitter: Callable[[], float], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self,
+        store: TokenStore,
+        jitter: Callable[[], float],
+        saved: Callable[[], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._jitter = jitter
+        self._saved = saved
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
         self.tokens: TokenSet | None = None
@@ -65,12 +71,15 @@ class UnsavedTokens:
                 return
 
     async def _save(self) -> bool:
-        """Whether the tokens are where they belong now, or have been overtaken by another process's."""
-        tokens = self.tokens
-        if tokens is None:
-            return True
+        """Whether the tokens are where they belong now, or have been overtaken by another process's.
+
+        They are picked with the lock held: a refresh that held it before may have brought newer ones.
+        """
         try:
             async with self._store.lock():
+                tokens = self.tokens
+                if tokens is None:
+                    return True
                 stored = await self._store.load()
                 if stored is not None and not stored.supersedes(tokens):
                     await self._store.save(tokens)
@@ -78,4 +87,5 @@ class UnsavedTokens:
             return False
         if self.tokens is tokens:
             self.tokens = None
-        return True
+            self._saved()
+        return self.tokens is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
 
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
@@ -12,10 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from jmap_proxy.tokens.refresher import TokenRefresher
-
 INTERVAL = 1.0
 """Seconds between two looks."""
+
+log = structlog.get_logger("jmap_proxy.tokens")
+
+
+class Looker(Protocol):
+    """Somebody who takes up what a token file holds: a TokenRefresher."""
+
+    async def look(self) -> None:
+        """See `TokenRefresher.look`. Raises StoreError."""
 
 
 class StoreWatch:
@@ -25,26 +34,32 @@ class StoreWatch:
         refreshers: By token file.
     """
 
-    def __init__(self, refreshers: Mapping[Path, TokenRefresher]) -> None:
+    def __init__(self, refreshers: Mapping[Path, Looker]) -> None:
         self._refreshers = refreshers
-        self._seen = _identities(refreshers)
+        self._seen: dict[Path, files.Identity | None] = {}
 
     async def run(self) -> None:
         """Look for ever; to be cancelled."""
         while True:
-            await asyncio.sleep(INTERVAL)
             await self.look()
+            await asyncio.sleep(INTERVAL)
 
     async def look(self) -> None:
-        """Look once."""
-        seen = await asyncio.to_thread(_identities, self._refreshers)
-        changed = [path for path, identity in seen.items() if identity != self._seen[path]]
-        self._seen = seen
-        for path in changed:
-            await self._refreshers[path].look()
+        """Look once, the first time at every file; one that cannot be read is looked at again the next time."""
+        for path, identity in (await asyncio.to_thread(_identities, self._refreshers)).items():
+            if path in self._seen and self._seen[path] == identity:
+                continue
+            try:
+                await self._refreshers[path].look()
+            except StoreError:
+                continue  # what is wrong with it is told when the tokens are needed
+            except Exception:  # the watch goes on
+                log.exception("token file could not be looked at", path=str(path))
+                continue
+            self._seen[path] = identity
 
 
-def _identities(paths: Mapping[Path, TokenRefresher]) -> dict[Path, files.Identity | None]:
+def _identities(paths: Mapping[Path, Looker]) -> dict[Path, files.Identity | None]:
     return {path: _identity(path) for path in paths}
 
 
@@ -52,4 +67,4 @@ def _identity(path: Path) -> files.Identity | None:
     try:
         return files.identity(path)
     except StoreError:
-        return None  # what is wrong with it is told when the tokens are needed
+        return None

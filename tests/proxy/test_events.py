@@ -11,6 +11,7 @@ from jmap_proxy.proxy.events import LONGEST_EVENT, whole_events
         (b"data: a\n\ndata: b", b"data: a\n\n"),
         (b"data: a\r\n\r\nid: 1\r\n", b"data: a\r\n\r\n"),
         (b"data: a\r\rdata", b"data: a\r\r"),
+        (b"data: a\n\r\ndata", b"data: a\n\r\n"),
         (b"data: a\n", b""),
         (b": ping\n", b": ping\n"),
         (b":\r\n:\r\n", b":\r\n:\r\n"),

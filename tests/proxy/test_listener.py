@@ -90,3 +90,16 @@ async def test_malformed_requests_are_repeated_nowhere(caplog: pytest.LogCapture
     await listener.close()
     assert caplog.records
     assert "SECRET" not in caplog.text
+
+
+async def test_an_upgrade_that_is_declined_ends_the_connection() -> None:
+    """A client that offers h2c gets its answer; what it sends behind that would be dropped, so it is told to close."""
+    listener = Listener(_nothing)
+    origin = await listener.open("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    writer.close()
+    await listener.close()

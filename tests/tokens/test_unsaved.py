@@ -30,7 +30,7 @@ def full_disk() -> tuple[MemoryStore, Sleeps, UnsavedTokens]:
     """A store that takes nothing, and what keeps trying."""
     store, sleeps = MemoryStore(token_set()), Sleeps()
     store.save_error = StoreError("disk full", hint="make room")
-    return store, sleeps, UnsavedTokens(store, lambda: 1.0, sleeps)
+    return store, sleeps, UnsavedTokens(store, lambda: 1.0, lambda: None, sleeps)
 
 
 async def test_it_is_tried_until_the_disk_takes_them() -> None:
@@ -94,3 +94,31 @@ async def test_what_is_lost_in_the_end_is_told() -> None:
         await unsaved.close()
     assert [line["event"] for line in lines] == ["the latest tokens are lost"]
     assert "access-2" not in repr(lines)
+
+
+async def test_tokens_that_come_while_the_lock_is_waited_for_are_the_ones_that_are_written() -> None:
+    """A retry that was overtaken by a refresh does not put a spent refresh token back, and goes on to the newest."""
+    store, sleeps, unsaved = full_disk()
+    unsaved.keep(token_set(2))
+    await sleeps.asked.get()
+    store.save_error = None
+    saved = asyncio.ensure_future(store.saved.wait())
+    async with store.lock():
+        sleeps.end_one()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        unsaved.keep(token_set(3))
+    await saved
+    await unsaved.close()
+    assert store.tokens == token_set(3)
+    assert [event for event in store.events if event.startswith("saved")] == ["saved 3"]
+
+
+async def test_the_owner_is_told_when_all_is_saved() -> None:
+    """So that an error that has mended itself is not shown any more."""
+    told: list[bool] = []
+    store = MemoryStore(token_set())
+    unsaved = UnsavedTokens(store, lambda: 1.0, lambda: told.append(True))
+    unsaved.keep(token_set(2))
+    await unsaved.close()
+    assert told == [True]

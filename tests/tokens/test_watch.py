@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher, save_tokens
 from jmap_proxy.tokens.datakey import KeyFile
 from jmap_proxy.tokens.outcome import Outcome, Transient
@@ -43,12 +46,44 @@ async def test_a_sign_out_is_taken_up(tmp_path: Path) -> None:
     assert await refresher.ensure_valid_token() == "anew"
 
 
-async def test_nothing_is_read_while_nothing_changes(tmp_path: Path) -> None:
-    """A look at an unchanged file does not decrypt it: a data key that is gone is not noticed."""
-    _, refresher, watch = await signed_in(tmp_path)
-    (tmp_path / "data.key").unlink()
+class Looks:
+    """Counts the looks, and fails when it is told to."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.error: Exception | None = None
+
+    async def look(self) -> None:
+        """Look."""
+        self.count += 1
+        if self.error is not None:
+            raise self.error
+
+
+async def test_a_file_is_looked_at_once_and_then_when_it_changes(tmp_path: Path) -> None:
+    """At first in any case, since it may have changed after it was loaded; a change of its mode counts too."""
+    file, looks = tmp_path / "alice.jwe", Looks()
+    file.write_text("x")
+    watch = StoreWatch({file: looks})
+    for _ in range(3):
+        await watch.look()
+    assert looks.count == 1
+    file.chmod(0o640)
     await watch.look()
-    assert refresher.report().state is State.OK
+    assert looks.count == 2
+
+
+@pytest.mark.parametrize("error", [StoreError("held"), RuntimeError("can't start new thread")])
+async def test_a_look_that_failed_is_taken_again(tmp_path: Path, error: Exception) -> None:
+    """Whatever went wrong, the change is not forgotten and the watch goes on."""
+    looks = Looks()
+    watch = StoreWatch({tmp_path / "alice.jwe": looks})
+    looks.error = error
+    await watch.look()
+    looks.error = None
+    await watch.look()
+    await watch.look()
+    assert looks.count == 2
 
 
 async def test_a_damaged_file_takes_nothing_away(tmp_path: Path) -> None:
