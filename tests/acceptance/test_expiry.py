@@ -14,7 +14,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.cli.signing_in import sign_in_and_save
 from jmap_proxy.config import Account, Config, Listen
-from jmap_proxy.sandbox import IdentityProvider, MailServer, ProviderSettings
+from jmap_proxy.sandbox import Fault, IdentityProvider, MailServer, ProviderSettings
 from tests.support.clock import Clock
 from tests.support.robot import RobotBrowser
 
@@ -91,9 +91,17 @@ async def test_500_requests_at_the_moment_of_expiry(chain: Chain) -> None:
 
 
 async def test_500_requests_in_the_soft_window(chain: Chain) -> None:
-    """In the soft window all 500 go on at once with the current token, and one refresh runs."""
+    """In the soft window all 500 go on at once with the current token, and one refresh runs behind them."""
+    token = chain.mail.requests[-1].token
+    refresh = chain.provider.faults.add("token", Fault(hold=asyncio.Event()))
     chain.clock.now += 3600 - 120
     assert set(await chain.call_all()) == {(200, "")}
+    assert {request.token for request in chain.mail.requests} == {token}
+    assert refresh.hold is not None
+    refresh.hold.set()
+    async with asyncio.timeout(30):
+        while chain.mail.requests[-1].token == token:
+            assert await chain.call() == (200, "")
     assert chain.refreshes == ["ok"]
 
 
