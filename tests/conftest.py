@@ -1,5 +1,40 @@
+"""What tests of several rooms share: a hand-set clock, the sandbox provider, the world that the program works in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+from jmap_proxy.sandbox import IdentityProvider
+from tests.support.clock import Clock
+from tests.support.world import World, world_in
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
 # No deadline: a busy machine is not a wrong answer. No database: the tests leave nothing in the checkout.
 settings.register_profile("jmap-proxy", deadline=None, database=None)
 settings.load_profile("jmap-proxy")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock that stands still until it is told otherwise."""
+    return Clock()
+
+
+@pytest.fixture
+async def idp(clock: Clock) -> AsyncIterator[IdentityProvider]:
+    """An identity provider that is serving."""
+    async with IdentityProvider(clock=clock) as provider:
+        yield provider
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A provider whose tokens live an hour, a mail server that takes them only, and a configuration for both."""
+    async with world_in(tmp_path) as world:
+        yield world

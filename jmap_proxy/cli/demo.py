@@ -18,7 +18,7 @@ import click
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_log_level
 from jmap_proxy.cli.running import running_proxy, stop_signals
-from jmap_proxy.cli.signing_in import sign_in_and_save
+from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
 from jmap_proxy.config import Account, Config, Listen
 from jmap_proxy.proxy.session import local_prefix
 from jmap_proxy.sandbox import IdentityProvider, MailServer, ProviderSettings, browse
@@ -74,11 +74,7 @@ async def running_demo(token_life: float) -> AsyncIterator[tuple[Demo, str, str]
         ):
             config = _config(provider, mail)
             async with Assembly(config, Path(folder) / "state") as assembly:
-                visits: list[asyncio.Task[Any]] = []
-                signed_in = await sign_in_and_save(
-                    assembly, NAME, lambda url: visits.append(asyncio.create_task(browse(url)))
-                )
-                await asyncio.gather(*visits)
+                signed_in = await _sign_in_by_robot(assembly)
                 async with running_proxy(assembly) as addresses:
                     yield (
                         Demo(
@@ -92,6 +88,13 @@ async def running_demo(token_life: float) -> AsyncIterator[tuple[Demo, str, str]
                         f"{addresses.http}/{local_prefix(config.accounts[NAME].server_origin)}/jmap/api",
                         signed_in.account_id,
                     )
+
+
+async def _sign_in_by_robot(assembly: Assembly) -> SignedIn:
+    visits: list[asyncio.Task[Any]] = []
+    signed_in = await sign_in_and_save(assembly, NAME, lambda url: visits.append(asyncio.create_task(browse(url))))
+    await asyncio.gather(*visits)
+    return signed_in
 
 
 def _config(provider: IdentityProvider, mail: MailServer) -> Config:

@@ -15,6 +15,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.config import Config, parse_address
 from jmap_proxy.errors import StoreError
+from jmap_proxy.origins import Origin
 from jmap_proxy.status.overview import AccountStatus, account_status, in_words
 from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
 
@@ -70,11 +71,11 @@ async def _ask_proxy(config: Config) -> dict[str, TokenReport] | None:
     address = parse_address("listen.admin", config.listen.admin)
     if address is None or not address.port:
         return None
-    host = f"[{address.host}]" if ":" in address.host else address.host
+    proxy = Origin("http", address.host, address.port)
     try:
         async with (
             aiohttp.ClientSession(timeout=ASK) as session,
-            session.get(f"http://{host}:{address.port}/readyz", allow_redirects=False) as response,
+            session.get(f"{proxy}/readyz", allow_redirects=False) as response,
         ):
             return msgspec.json.decode(await response.read(), type=_Ready).accounts
     except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

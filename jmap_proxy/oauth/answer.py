@@ -7,6 +7,7 @@ No text of the provider's is repeated: error descriptions have been seen to hold
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from jmap_proxy.tokens.backoff import parse_retry_after
@@ -21,7 +22,6 @@ ASSUMED_LIFE = 3600.0
 LONGEST_LIFE = 365 * 86400.0
 """Seconds; what claims to live longer is asked for anew after a year."""
 
-OK = 200
 GRANT_GONE = frozenset({"invalid_grant"})
 KNOWN_ERRORS = frozenset(
     {
@@ -49,7 +49,7 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         now: Epoch seconds, for a Retry-After that is a date.
     """
     fields = _json_object(body)
-    if status == OK:
+    if status == HTTPStatus.OK:
         return _parse_success(fields)
     error = fields.get("error")
     told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"

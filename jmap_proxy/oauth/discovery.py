@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import ProviderError
@@ -18,8 +19,6 @@ MAX_AGE = 3600.0
 
 STALE_AGE = 60.0
 """Seconds that stale metadata is used before the provider that could not be asked is asked again."""
-
-OK = 200
 
 
 class Discovery:
@@ -59,7 +58,7 @@ class Discovery:
         hint = "check the account's issuer"
         for url in metadata_urls(issuer):
             answer = await self._http.get(url)
-            if answer.status != OK:
+            if answer.status != HTTPStatus.OK:
                 seen.append(f"{url} answers {answer.status}")
                 continue
             try:

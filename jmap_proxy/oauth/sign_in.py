@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from jmap_proxy.oauth.http import ProviderHttp
     from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 
-OK = 200
 
 log = structlog.get_logger("jmap_proxy.oauth")
 
@@ -93,7 +93,7 @@ class SignIn:
             raise SignInError("the provider sent an ID token, but names no keys (jwks_uri) to check it with")
         answer = await self._http.get(jwks_uri)
         try:
-            jwks = json.loads(answer.body) if answer.status == OK else None
+            jwks = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
         except (ValueError, RecursionError):
             jwks = None
         if not isinstance(jwks, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import ProviderError
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from jmap_proxy.oauth.discovery import Discovery
     from jmap_proxy.oauth.http import ProviderHttp
     from jmap_proxy.tokens.tokenset import TokenSet
-
-OK = 200
 
 
 class TokenEndpoint:
@@ -46,8 +45,6 @@ class TokenEndpoint:
         if tokens.issuer != self._client.issuer or tokens.client_id != self._client.client_id:
             return Rejected("the configuration names another issuer or client_id since the sign-in")
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
-        if self._client.resource:
-            form["resource"] = self._client.resource
         return await self._post(form)
 
     async def exchange_code(self, code: str, *, redirect_uri: str, code_verifier: str) -> Outcome:
@@ -58,8 +55,6 @@ class TokenEndpoint:
             "redirect_uri": redirect_uri,
             "code_verifier": code_verifier,
         }
-        if self._client.resource:
-            form["resource"] = self._client.resource
         return await self._post(form)
 
     async def revoke(self, tokens: TokenSet) -> bool:
@@ -80,9 +75,11 @@ class TokenEndpoint:
         token = tokens.refresh_token or tokens.access_token
         form, headers = self._client.authenticate(metadata, {"token": token, "token_type_hint": kind})
         answer = await self._http.post_form(metadata.revocation_endpoint, form, headers)
-        return answer.status == OK
+        return answer.status == HTTPStatus.OK
 
     async def _post(self, form: dict[str, str]) -> Outcome:
+        if self._client.resource:
+            form["resource"] = self._client.resource
         try:
             metadata = await self._discovery.metadata(self._client.issuer)
             form, headers = self._client.authenticate(metadata, form)

@@ -119,19 +119,18 @@ class ArrivingBody:
         return chunk
 
 
-async def read_body(source: AsyncIterator[bytes], length: int | None, limit: int) -> BufferedBody:
-    """Read a whole body of `limit` bytes at most.
-
-    Raises:
-        BodyTooLarge: it is, or says that it is, larger.
-    """
+def check_length(length: int | None, limit: int) -> None:
+    """See that a body does not say that it is larger than `limit` bytes. Raises BodyTooLarge."""
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
+
+
+async def read_body(source: AsyncIterator[bytes], limit: int) -> BufferedBody:
+    """Read a whole body of `limit` bytes at most. Raises BodyTooLarge."""
     data = bytearray()
     async for chunk in source:
         data += chunk
-        if len(data) > limit:
-            raise BodyTooLarge(limit)
+        check_length(len(data), limit)
     return BufferedBody(bytes(data))
 
 

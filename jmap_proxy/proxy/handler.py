@@ -15,14 +15,13 @@ from aiohttp.http import HttpVersion11
 from jmap_proxy.errors import (
     BadPath,
     BodyTimeout,
-    BodyTooLarge,
     JmapProxyError,
     KeyRefused,
     MethodRefused,
     Refused,
     UpstreamUnreachable,
 )
-from jmap_proxy.proxy.body import BODY_PATIENCE, ArrivingBody, SpooledBody, read_body
+from jmap_proxy.proxy.body import BODY_PATIENCE, ArrivingBody, SpooledBody, check_length, read_body
 from jmap_proxy.proxy.endpoint import Kind
 from jmap_proxy.proxy.exchange import ANSWERED, STREAM, Call
 from jmap_proxy.proxy.headers import SAFE_FOR_BROWSERS, to_upstream
@@ -164,14 +163,14 @@ class Handler:
     ) -> Body | None:
         if not request.body_exists:
             return None
-        if target.kind is not Kind.UPLOAD and (request.content_length or 0) > session.max_size_request:
-            raise BodyTooLarge(session.max_size_request)
+        if target.kind is not Kind.UPLOAD:
+            check_length(request.content_length, session.max_size_request)  # before the client is asked to go on
         if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0  # as aiohttp does it: what counts is whether the answer has begun
         if target.kind is Kind.UPLOAD:
             return SpooledBody(arriving, request.content_length, self._upload_replay)
-        return await read_body(arriving, request.content_length, session.max_size_request)
+        return await read_body(arriving, session.max_size_request)
 
 
 def _log_error(request: web.BaseRequest, error: JmapProxyError) -> None:

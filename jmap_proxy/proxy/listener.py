@@ -75,8 +75,8 @@ class _Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Problem details instead of aiohttp's own page, which repeats the bytes that it did not understand."""
         super().handle_error(request, status, exc, message)  # logs, and raises if an answer has begun
-        understood = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        response = problem_response(JmapProxyError("unforeseen") if understood else RequestMalformed())
+        ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        response = problem_response(JmapProxyError("unforeseen") if ours else RequestMalformed())
         response.force_close()
         return response
 

@@ -9,6 +9,7 @@ origin serves them all:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class Session:
         return msgspec.json.encode(document)
 
 
+@functools.lru_cache(maxsize=256)  # asked for each endpoint at each request
 def local_prefix(origin: Origin) -> str:
     """The stable, opaque first path segment that stands for an origin."""
     return "o-" + hashlib.sha256(str(origin).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A world in which the account is signed in, and its local key."""
+"""The local key of a world in which the account is signed in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.world import World, world_in
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A provider whose tokens live an hour, a mail server that takes them only, and a configuration for both."""
-    async with world_in(tmp_path) as world:
-        yield world
+    from tests.support.world import World
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the command line's tests share: the world outside, an HTTP client, and logging as it was."""
+"""What the command line's tests share: an HTTP client, and logging as it was."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ import pytest
 import structlog
 from aiohttp import ClientSession, DummyCookieJar
 
-from tests.support.world import World, world_in
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Give a provider, a mail server and a configuration for both."""
-    async with world_in(tmp_path) as world:
-        yield world
 
 
 @pytest.fixture

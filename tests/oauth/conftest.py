@@ -1,4 +1,4 @@
-"""What the OAuth tests share: a hand-set clock, the sandbox provider and an HTTP session like the program's own."""
+"""What the OAuth tests share: an HTTP session like the program's own, and a public client of the sandbox provider."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 
-from jmap_proxy.sandbox import IdentityProvider
 from tests.oauth.helpers import Parts
-from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-
-@pytest.fixture
-def clock() -> Clock:
-    """Return a clock that stands still until it is told otherwise."""
-    return Clock()
+    from jmap_proxy.sandbox import IdentityProvider
+    from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -26,13 +21,6 @@ async def session() -> AsyncIterator[ClientSession]:
     """Give a session without cookies, as the composition root makes it."""
     async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as session:
         yield session
-
-
-@pytest.fixture
-async def idp(clock: Clock) -> AsyncIterator[IdentityProvider]:
-    """Give an identity provider that is serving."""
-    async with IdentityProvider(clock=clock) as provider:
-        yield provider
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What the sandbox's tests share: a clock that is set by hand, both servers, and a client without cookies."""
+"""What the sandbox's tests share: the mail server, a client without cookies, and a person who signs in by hand."""
 
 from __future__ import annotations
 
@@ -9,16 +9,9 @@ from aiohttp import ClientSession, DummyCookieJar
 
 from jmap_proxy.sandbox import IdentityProvider, MailServer
 from tests.sandbox.helpers import Person
-from tests.support.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-def clock() -> Clock:
-    """A clock that stands still until it is told otherwise."""
-    return Clock()
 
 
 @pytest.fixture
@@ -26,13 +19,6 @@ async def http() -> AsyncIterator[ClientSession]:
     """A client that follows no advice but the test's."""
     async with ClientSession(cookie_jar=DummyCookieJar()) as session:
         yield session
-
-
-@pytest.fixture
-async def idp(clock: Clock) -> AsyncIterator[IdentityProvider]:
-    """An identity provider that is serving."""
-    async with IdentityProvider(clock=clock) as provider:
-        yield provider
 
 
 @pytest.fixture
