@@ -14,10 +14,13 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aiohttp import StreamReader
+
 GARBAGE = b"\x00\xff<html>this is not JSON"
 CLIENT_GONE = 499
 """The status kept for a request whose client left before it was handled (nginx's convention)."""
 
+_PIECE = 256 * 1024
 _FAULT = web.RequestKey("fault", object)
 
 
@@ -25,15 +28,18 @@ _FAULT = web.RequestKey("fault", object)
 class Fault:
     """One thing that goes wrong, for a number of requests.
 
-    The order of events: `entered` is set, `delay` and `hold` are waited for, `drop_early` closes. A client
-    that left meanwhile is not served. Then `status`, `body` or `garbage` answer in the endpoint's place;
-    without them the endpoint answers. `headers` are added, and `drop` loses the answer after it was made.
+    The order of events: `entered` is set, `take` bytes are read and `took` is set, `delay` and `hold` are
+    waited for, `drop_early` closes. A client that left meanwhile is not served. Then `status`, `body` or
+    `garbage` answer in the endpoint's place; without them the endpoint answers. `headers` are added, and
+    `drop` loses the answer after it was made.
 
     Attributes:
         status: Answer with this status instead of the endpoint's own answer; 0 leaves that to the others.
         body: Answer with these bytes; status 200 unless `status` says otherwise.
         headers: Headers added to the answer, whoever gives it.
         content_type: Content type of an answer that the fault gives.
+        take: Bytes of the request's body that are read and forgotten before the request is handled.
+        took: Set when they have been read.
         delay: Seconds to wait before the request is handled.
         hold: Wait for this event before the request is handled.
         entered: Set as soon as a request meets the fault.
@@ -48,6 +54,8 @@ class Fault:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+    take: int = 0
+    took: asyncio.Event = field(default_factory=asyncio.Event)
     delay: float = 0
     hold: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +71,13 @@ class Fault:
             return None
         body = GARBAGE if self.garbage else self.body or b""
         return web.Response(status=self.status or 200, body=body, content_type=self.content_type)
+
+    async def read(self, body: StreamReader) -> None:
+        """Read `take` bytes of a request's body, or what there is."""
+        left = self.take
+        while left > 0 and (piece := await body.read(min(left, _PIECE))):
+            left -= len(piece)
+        self.took.set()
 
     async def wait(self) -> None:
         """Wait as long as the fault says: first `delay`, then `hold`."""
@@ -126,6 +141,7 @@ class Faults:
             return await endpoint()
         request[_FAULT] = fault
         fault.entered.set()
+        await fault.read(request.content)
         await fault.wait()
         if fault.drop_early:
             close(request)

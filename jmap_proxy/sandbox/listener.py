@@ -46,14 +46,21 @@ class Listener:
     async def start(self) -> str:
         """Bind and serve; return the origin, such as `http://127.0.0.1:49152`."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, self._port, ssl_context=self._ssl_context, backlog=BACKLOG)
+        return await self._serve(self._port)
+
+    async def start_another(self, port: int = 0) -> str:
+        """Serve at a further port, once started; return that origin."""
+        return await self._serve(port)
+
+    async def _serve(self, port: int) -> str:
+        site = web.TCPSite(self._runner, HOST, port, ssl_context=self._ssl_context, backlog=BACKLOG)
         try:
             await site.start()
         except OSError:
             await self._runner.cleanup()
             raise
         scheme = "https" if self._ssl_context else "http"
-        return f"{scheme}://{HOST}:{self._runner.addresses[0][1]}"
+        return f"{scheme}://{HOST}:{self._runner.addresses[-1][1]}"
 
     async def stop(self) -> None:
         """Close the port and every connection."""

@@ -5,6 +5,9 @@ Only requests that have been let in come here; who may come in is decided in `ma
 
 from __future__ import annotations
 
+import io
+import uuid
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,8 +18,9 @@ from jmap_proxy.sandbox.blobs import Blobs, TooLargeError
 from jmap_proxy.sandbox.faults import close, fault_of
 from jmap_proxy.sandbox.jmap_methods import Mail
 from jmap_proxy.sandbox.jmap_request import RequestRefusedError, answered, parsed
+from jmap_proxy.sandbox.messages import messages
 from jmap_proxy.sandbox.session_object import MailSettings, account_of, session_object
-from jmap_proxy.sandbox.state_changes import StateChanges, stream_events
+from jmap_proxy.sandbox.state_changes import EventSource, StateChanges
 from jmap_proxy.sandbox.websocket import WebSocket
 
 if TYPE_CHECKING:
@@ -33,46 +37,73 @@ class Target:
     """An endpoint and what the path says.
 
     Attributes:
-        place: `well-known`, `session`, `api`, `upload`, `download`, `events` or `websocket`.
+        place: `well-known`, `session`, `resource`, `api`, `upload`, `upload2`, `download`, `download-all`, `events`,
+            `websocket` or `ticket`.
         method: The one HTTP method of the endpoint.
         account_id: For uploads and downloads.
         blob_id: For downloads.
+        named: The email of a `download-all`, the ticket to revoke.
     """
 
     place: str
     method: str = hdrs.METH_GET
     account_id: str = ""
     blob_id: str = ""
+    named: str = ""
 
 
 _FIXED = {
     "/.well-known/jmap": Target("well-known"),
-    "/jmap/session": Target("session"),
-    "/jmap/api": Target("api", hdrs.METH_POST),
-    "/jmap/events": Target("events"),
-    "/jmap/ws": Target("websocket"),
+    "/.well-known/oauth-protected-resource": Target("resource"),
+    "/session": Target("session"),
+    "/api": Target("api", hdrs.METH_POST),
+    "/event": Target("events"),
+    "/events": Target("events"),
+    "/eventSource": Target("events"),
+    "/eventsource": Target("events"),
+    "/ws": Target("websocket"),
+    "/ws/ticket": Target("ticket", hdrs.METH_POST),
 }
+"""Where servers have their endpoints, with or without `/jmap` before it."""
 
 
-def target_of(raw_path: str) -> Target | None:
-    """The endpoint of a raw path, None if there is none. A slash at the end makes no difference."""
+def target_of(raw_path: str, method: str = hdrs.METH_POST) -> Target | None:
+    """The endpoint of a raw path, None if there is none. A slash at the end makes no difference.
+
+    Args:
+        raw_path: Path and query.
+        method: Of the request; only at `/jmap/` does it matter, where Cyrus and James have both API and Session.
+    """
     path = raw_path.partition("?")[0]
+    if path in {"/jmap", "/jmap/"}:
+        return Target("session") if method == hdrs.METH_GET else Target("api", hdrs.METH_POST)
+    path = path.removeprefix("/jmap")
     match [unquote(segment) for segment in path.split("/")]:
-        case ["", "jmap", "upload", account_id] | ["", "jmap", "upload", account_id, ""]:
-            return Target("upload", hdrs.METH_POST, account_id)
-        case ["", "jmap", "download", account_id, blob_id, *_]:
+        case ["", "upload" | "upload2" as place, account_id] | ["", "upload" | "upload2" as place, account_id, ""]:
+            return Target(place, hdrs.METH_POST, account_id)
+        case ["", "download", account_id, blob_id, *_]:
             return Target("download", hdrs.METH_GET, account_id, blob_id)
+        case ["", "downloadAll", account_id, email_id]:
+            return Target("download-all", hdrs.METH_GET, account_id, named=email_id)
+        case ["", "ws", "ticket", ticket] if ticket:
+            return Target("ticket", hdrs.METH_DELETE, named=ticket)
         case _:
             return _FIXED.get(path.removesuffix("/"))
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A request, which endpoint it means, and whose it is; `user` is empty for nobody's."""
+    """A request, which endpoint it means, and whose it is.
+
+    Attributes:
+        user: Empty for nobody's.
+        welcome: Whether the request would be let in now, too.
+    """
 
     target: Target
     request: web.Request
     user: str
+    welcome: Callable[[], bool]
 
 
 class MailEndpoints:
@@ -83,25 +114,32 @@ class MailEndpoints:
 
     Attributes:
         base_url: The server's origin; set once it is known.
+        hosts: Origins of its further hosts, by name; set once they are known.
         blobs: What was uploaded.
         state_changes: Where event sources and WebSockets hear of changes.
         sockets: The WebSockets that are open.
-        streams: How many event sources are open.
+        event_sources: The event sources that are open.
     """
 
     def __init__(self, settings: MailSettings) -> None:
         self.base_url = ""
+        self.hosts: dict[str, str] = {}
         self.blobs = Blobs()
         self.state_changes = StateChanges()
         self.sockets: set[WebSocket] = set()
-        self.streams = 0
+        self.event_sources: set[EventSource] = set()
         self._settings = settings
+        self._tickets: set[str] = set()
         self._by_place: dict[str, Callable[[Visit], Awaitable[web.StreamResponse]]] = {
             "well-known": self._well_known,
             "session": self._session_page,
+            "resource": self._resource,
             "api": self._api,
             "upload": self._upload,
+            "upload2": self._upload,
             "download": self._download,
+            "download-all": self._download_all,
+            "ticket": self._ticket,
             "events": self._events,
             "websocket": self._websocket,
         }
@@ -113,13 +151,22 @@ class MailEndpoints:
     async def _well_known(self, visit: Visit) -> web.Response:
         if self._settings.well_known == "redirect":
             return web.Response(status=307, headers={hdrs.LOCATION: "/jmap/session"})
+        if self._settings.well_known == "moved":
+            location = f"{visit.request.scheme}://{visit.request.host}/jmap/"
+            return web.Response(status=301, headers={hdrs.LOCATION: location})
         return await self._session_page(visit)
 
     async def _session_page(self, visit: Visit) -> web.Response:
         return web.json_response(self._session(visit.user), headers=_SESSION_HEADERS)
 
     def _session(self, user: str) -> dict[str, Any]:
-        return session_object(user, self.base_url, self._settings)
+        return session_object(user, self.base_url, self._settings, self.hosts)
+
+    async def _resource(self, _visit: Visit) -> web.Response:
+        """The metadata of RFC 9728; its `resource` is the origin, whatever the Session's URL."""
+        if self._settings.protected_resource is None:
+            raise web.HTTPNotFound
+        return web.json_response({"resource": self.base_url, **self._settings.protected_resource})
 
     def _answered(self, body: Any, user: str) -> dict[str, Any]:
         mail = Mail(account_of(user), self._settings.message_count)
@@ -161,7 +208,7 @@ class MailEndpoints:
             raise web.HTTPNotFound
         size, chunks = blob
         request = visit.request
-        kind = request.query.get("accept") or _OCTETS
+        kind = request.query.get("accept") or request.query.get("type") or _OCTETS
         response = web.StreamResponse(headers={hdrs.CONTENT_TYPE: kind, **_BLOB_HEADERS})
         response.content_length = size
         await response.prepare(request)
@@ -173,12 +220,34 @@ class MailEndpoints:
             close(request)
         return response
 
+    async def _download_all(self, visit: Visit) -> web.Response:
+        """An email's attachments in a zip file; here, the email itself."""
+        mail = {message.id: message for message in messages(self._settings.message_count)}
+        if visit.target.named not in mail:
+            raise web.HTTPNotFound
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("message.eml", mail[visit.target.named].rfc5322())
+        return web.Response(body=archive.getvalue(), content_type="application/zip")
+
+    async def _ticket(self, visit: Visit) -> web.Response:
+        """Give a ticket, or take it back."""
+        if visit.target.named:
+            if visit.target.named not in self._tickets:
+                raise web.HTTPNotFound
+            self._tickets.discard(visit.target.named)
+            return web.Response(status=204)
+        ticket = str(uuid.uuid4())
+        self._tickets.add(ticket)
+        return web.json_response({"value": ticket, "username": visit.user})
+
     async def _events(self, visit: Visit) -> web.StreamResponse:
-        self.streams += 1
+        source = EventSource(visit.request, self.state_changes, visit.welcome)
+        self.event_sources.add(source)
         try:
-            return await stream_events(visit.request, self.state_changes)
+            return await source.serve()
         finally:
-            self.streams -= 1
+            self.event_sources.discard(source)
 
     async def _websocket(self, visit: Visit) -> web.StreamResponse:
         socket = WebSocket(

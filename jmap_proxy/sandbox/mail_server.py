@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import WSCloseCode, hdrs, web
 
 from jmap_proxy.sandbox.faults import CLIENT_GONE, Faults, colour_answer
 from jmap_proxy.sandbox.listener import Listener
-from jmap_proxy.sandbox.mail_endpoints import MailEndpoints, Target, Visit, target_of
+from jmap_proxy.sandbox.mail_endpoints import PROBLEM, MailEndpoints, Target, Visit, target_of
 from jmap_proxy.sandbox.session_object import MailSettings, account_of
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from types import TracebackType
 
     from multidict import CIMultiDictProxy
 
     from jmap_proxy.sandbox.state_changes import Changed
 
-_CHALLENGE = 'Bearer realm="sandbox", error="invalid_token"'
 _UNAUTHORIZED_PAGE = "<!doctype html><title>401</title><h1>Unauthorized</h1><p>The sandbox wants a valid token."
+_UNAUTHORIZED_PROBLEM = {"type": "about:blank", "status": 401, "title": "Unauthorized"}
 _FAULT_PLACES = {"well-known": "session"}
 """Endpoints whose fault place has another name than they have."""
 
@@ -59,7 +61,8 @@ class MailServer:
 
     Attributes:
         base_url: The origin; empty until it serves.
-        faults: Places `session`, `api`, `upload`, `download`, `events` and `websocket`.
+        hosts: Origins of the further hosts that its settings name, by name.
+        faults: Places `session`, `api`, `upload`, `download`, `events` and `websocket`, and those of `Target`.
         requests: Every request so far, in the order of arrival.
         refused_tokens: Tokens that are refused though they may be alive.
         refuse_all: Refuse every token.
@@ -74,6 +77,7 @@ class MailServer:
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.base_url = ""
+        self.hosts: dict[str, str] = {}
         self._settings = settings or MailSettings()
         self.faults = Faults()
         self.requests: list[MailRequest] = []
@@ -81,10 +85,13 @@ class MailServer:
         self.refuse_all = False
         self._check_token = check_token
         self._endpoints = MailEndpoints(self._settings)
-        self._listener = Listener(self._app(), port=port, ssl_context=ssl_context, cancel_on_disconnect=True)
+        self._ssl_context = ssl_context
+        self._listener = self._listening(port)
 
     async def __aenter__(self) -> Self:
         self.base_url = self._endpoints.base_url = await self._listener.start()
+        for name in sorted(set(self._settings.hosts.values())):
+            self.hosts[name] = self._endpoints.hosts[name] = await self._listener.start_another()
         return self
 
     async def __aexit__(
@@ -100,7 +107,7 @@ class MailServer:
     @property
     def session_url(self) -> str:
         """Where the Session is found (RFC 8620 §2.2)."""
-        return f"{self.base_url}/.well-known/jmap"
+        return f"{self.base_url}{self._settings.mount}/.well-known/jmap"
 
     @property
     def uploads(self) -> dict[str, tuple[int, str]]:
@@ -110,12 +117,17 @@ class MailServer:
     @property
     def streams(self) -> int:
         """How many event sources are open now."""
-        return self._endpoints.streams
+        return len(self._endpoints.event_sources)
 
     @property
     def sockets(self) -> int:
         """How many WebSockets are open now."""
         return len(self._endpoints.sockets)
+
+    async def close_sockets(self, code: int) -> None:
+        """Close all WebSockets with a close code (RFC 6455 §7.4), as servers do with 1008 when a token has expired."""
+        for socket in list(self._endpoints.sockets):
+            await socket.close(code)
 
     def push_state(self, changed: Changed | None = None) -> None:
         """Tell event sources and WebSockets of a change.
@@ -127,8 +139,35 @@ class MailServer:
         state = f"s{latest.number + 2 if latest else 2}"
         self._endpoints.state_changes.publish(changed or {account_of("demo"): {"Email": state, "Mailbox": state}})
 
+    def end_streams(self) -> None:
+        """End the event sources cleanly, as a server does that has been idle for long."""
+        for source in list(self._endpoints.event_sources):
+            source.end()
+
+    def drop_streams(self) -> None:
+        """Drop the event sources' connections without a word."""
+        for source in list(self._endpoints.event_sources):
+            source.drop()
+
+    @asynccontextmanager
+    async def down(self) -> AsyncIterator[None]:
+        """Be away while the context is open, then serve again on the same port; what was stored is kept."""
+        await self._listener.stop()
+        try:
+            yield
+        finally:
+            port = int(self.base_url.rpartition(":")[2])
+            self._listener = self._listening(port)
+            await self._listener.start()
+            for origin in self.hosts.values():
+                await self._listener.start_another(int(origin.rpartition(":")[2]))
+
+    def _listening(self, port: int) -> Listener:
+        return Listener(self._app(), port=port, ssl_context=self._ssl_context, cancel_on_disconnect=True)
+
     def _app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(self._dress_answer)
         app.on_response_prepare.append(colour_answer)
         app.on_shutdown.append(self._end_streams)
         app.router.add_route(hdrs.METH_ANY, "/{path:.*}", self._handle)
@@ -136,8 +175,7 @@ class MailServer:
 
     async def _end_streams(self, _app: web.Application) -> None:
         self._endpoints.state_changes.close()
-        for socket in list(self._endpoints.sockets):
-            await socket.close(WSCloseCode.GOING_AWAY)
+        await self.close_sockets(WSCloseCode.GOING_AWAY)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         """Record a request and answer it."""
@@ -153,8 +191,27 @@ class MailServer:
         record.status = response.status
         return response
 
+    async def _dress_answer(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Put what the shape has on every answer into this one's head."""
+        if response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            response.headers.update(self._settings.headers)
+        compressed = "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, "")
+        if self._settings.mislabels_events and compressed and response.content_type == "text/event-stream":
+            response.headers[hdrs.CONTENT_ENCODING] = "gzip"
+
+    def _target_of(self, request: web.Request) -> Target | None:
+        """What a request means, None for what is not there, or at another host."""
+        mount = self._settings.mount
+        if not request.raw_path.startswith(f"{mount}/"):
+            return None
+        target = target_of(request.raw_path.removeprefix(mount), request.method)
+        if target is None:
+            return None
+        host = self.hosts.get(self._settings.hosts.get(target.place, ""), self.base_url)
+        return target if not self.hosts or host.endswith(f"//{request.host}") else None
+
     async def _answer(self, request: web.Request, token: str) -> web.StreamResponse:
-        target = target_of(request.raw_path)
+        target = self._target_of(request)
         if target is None:
             raise web.HTTPNotFound
         if request.method != target.method:
@@ -163,13 +220,19 @@ class MailServer:
         async def endpoint() -> web.StreamResponse:
             user = self._user_of(request, target, token)
             if user is None:
-                return _unauthorized()
-            return await self._endpoints.answer(Visit(target, request, user))
+                return self._unauthorized()
+
+            def welcome() -> bool:
+                return self._user_of(request, target, token) == user
+
+            return await self._endpoints.answer(Visit(target, request, user, welcome))
 
         return await self.faults.meet(_FAULT_PLACES.get(target.place, target.place), request, endpoint)
 
     def _user_of(self, request: web.Request, target: Target, token: str) -> str | None:
         """Whose request it is, empty for nobody's where that is allowed, None to refuse it."""
+        if target.place == "resource":
+            return ""
         wants_session = target.place in {"session", "well-known"}
         if wants_session and self._settings.anonymous_session and hdrs.AUTHORIZATION not in request.headers:
             return ""
@@ -177,19 +240,18 @@ class MailServer:
             return None
         return self._check_token(token)
 
+    def _unauthorized(self) -> web.Response:
+        """Refuse: with challenges, and as a problem or, like many a gateway, with a page that no client can read."""
+        response = web.Response(status=HTTPStatus.UNAUTHORIZED, text=_UNAUTHORIZED_PAGE, content_type="text/html")
+        if self._settings.refusal == "problem":
+            response = web.json_response(_UNAUTHORIZED_PROBLEM, status=HTTPStatus.UNAUTHORIZED, content_type=PROBLEM)
+        for challenge in self._settings.challenges:
+            response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+        return response
+
 
 def bearer_token(headers: CIMultiDictProxy[str]) -> str:
     """The bearer token (RFC 6750 §2.1), empty unless exactly one `Authorization` header holds one."""
     values = headers.getall(hdrs.AUTHORIZATION, [])
     scheme, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _unauthorized() -> web.Response:
-    """Refuse as many a gateway does: a challenge, and a page that no JMAP client can read."""
-    return web.Response(
-        status=401,
-        text=_UNAUTHORIZED_PAGE,
-        content_type="text/html",
-        headers={hdrs.WWW_AUTHENTICATE: _CHALLENGE},
-    )

@@ -1,6 +1,7 @@
 """The mail server's settings, changeable while it runs, and the Session that follows from them (RFC 8620 §2).
 
-Data and pure functions: what the server does about a setting is decided where it is read.
+Data and pure functions: what the server does about a setting is decided where it is read. The settings of known
+servers are in `shapes`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
@@ -20,13 +24,34 @@ MAX_CALLS = 16
 MAX_OBJECTS = 500
 """Objects in one /get."""
 
-_PATHS = {
-    "apiUrl": "/jmap/api",
-    "downloadUrl": "/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
-    "uploadUrl": "/jmap/upload/{accountId}/",
-    "eventSourceUrl": "/jmap/events?types={types}&closeafter={closeafter}&ping={ping}",
+PATHS = {
+    "api": "/jmap/api",
+    "download": "/jmap/download/{accountId}/{blobId}/{name}?accept={type}",
+    "upload": "/jmap/upload/{accountId}/",
+    "events": "/jmap/events?types={types}&closeafter={closeafter}&ping={ping}",
+    "websocket": "/jmap/ws",
 }
-_WEBSOCKET_PATH = "/jmap/ws"
+"""Where each place is, as a URL template, unless the settings say otherwise."""
+_CORE_PLACES = {"apiUrl": "api", "downloadUrl": "download", "uploadUrl": "upload", "eventSourceUrl": "events"}
+
+
+@dataclass(frozen=True)
+class Capability:
+    """A capability beside the core's and the mail's.
+
+    Attributes:
+        name: Its URI.
+        urls: The place that each of its URL properties names.
+        properties: Its other properties.
+        of_server: Whether it is in `capabilities` with all of that; it is there empty otherwise.
+        of_account: Whether it is in each account's `accountCapabilities`.
+    """
+
+    name: str
+    urls: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
+    of_server: bool = True
+    of_account: bool = False
 
 
 @dataclass
@@ -35,23 +60,42 @@ class MailSettings:
 
     Attributes:
         absolute_urls: The Session's URLs are absolute; relative, as Cyrus gives them, otherwise.
-        well_known: `/.well-known/jmap` answers with the Session, or redirects to it (307, relative).
+        well_known: `/.well-known/jmap` answers with the Session, redirects to a path (307), or to the Session at the
+            host that it was asked at (301).
         advertised_origin: The origin that URLs claim instead of the true one; implies `absolute_urls`.
         anonymous_session: A Session request with no Authorization gets 200 and no accounts, as Stalwart does.
         extra_session: Properties merged into the Session.
         max_size_request: Octets of an API request.
         max_size_upload: Octets of an upload.
         message_count: How many messages there are.
+        paths: Templates of places that are elsewhere than in `PATHS`, or not there.
+        hosts: By place, the name of a further host that alone serves it; the first host serves all others.
+        mount: The path below which a gateway puts all of the server, which does not know it.
+        capabilities: What it has beside core and mail.
+        challenges: `WWW-Authenticate` of a 401, in order.
+        refusal: A 401 is a page that no JMAP client can read, or a problem (RFC 9457).
+        headers: Header fields of every answer.
+        mislabels_events: An event source says that it is compressed, though it is not, to whoever takes that.
+        protected_resource: RFC 9728 metadata; None if there is none.
     """
 
     absolute_urls: bool = False
-    well_known: Literal["session", "redirect"] = "session"
+    well_known: Literal["session", "redirect", "moved"] = "session"
     advertised_origin: str = ""
     anonymous_session: bool = False
     extra_session: dict[str, Any] = field(default_factory=dict)
     max_size_request: int = 10_000_000
     max_size_upload: int = 300_000_000
     message_count: int = 12
+    paths: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, str] = field(default_factory=dict)
+    mount: str = ""
+    capabilities: tuple[Capability, ...] = (Capability(WEBSOCKET, {"url": "websocket"}, {"supportsPush": True}),)
+    challenges: tuple[str, ...] = ('Bearer realm="sandbox", error="invalid_token"',)
+    refusal: Literal["page", "problem"] = "page"
+    headers: dict[str, str] = field(default_factory=dict)
+    mislabels_events: bool = False
+    protected_resource: dict[str, Any] | None = None
 
 
 def account_of(user: str) -> str:
@@ -59,46 +103,60 @@ def account_of(user: str) -> str:
     return f"u-{user}"
 
 
-def session_object(user: str, base_url: str, settings: MailSettings) -> dict[str, Any]:
+def session_object(
+    user: str, base_url: str, settings: MailSettings, hosts: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A user's Session. The same arguments give the same `state`.
 
     Args:
         user: Whose Session; empty for nobody's, which has no accounts.
         base_url: The server's true origin.
         settings: How URLs look, the limits, what is added.
+        hosts: Origins of the further hosts, by name.
     """
+    urls = _Urls(base_url, settings, hosts or {})
     session = {
-        "capabilities": _capabilities(base_url, settings),
-        "accounts": {account_of(user): _account(user)} if user else {},
+        "capabilities": {CORE: _core(settings), MAIL: {}, **_server_capabilities(urls, settings)},
+        "accounts": {account_of(user): _account(user, urls, settings)} if user else {},
         "primaryAccounts": {MAIL: account_of(user)} if user else {},
         "username": user,
-        **_urls(base_url, settings),
+        **{name: urls.of(place) for name, place in _CORE_PLACES.items()},
     }
     text = json.dumps(session, sort_keys=True)
     session["state"] = hashlib.sha256(text.encode()).hexdigest()[:16]
     return {**session, **settings.extra_session}
 
 
-def _urls(base_url: str, settings: MailSettings) -> dict[str, str]:
-    origin = _origin(base_url, settings)
-    return {name: origin + path for name, path in _PATHS.items()}
+@dataclass(frozen=True)
+class _Urls:
+    """How places are written in a Session."""
+
+    base_url: str
+    settings: MailSettings
+    hosts: Mapping[str, str]
+
+    def of(self, place: str) -> str:
+        """The URL template of a place; a relative WebSocket has no authority, as in `wss:/jmap/ws` (Cyrus)."""
+        path = self.settings.paths.get(place) or PATHS[place]
+        origin = self._origin(place)
+        if place != "websocket":
+            return origin + path
+        return "ws" + (origin or self.base_url.partition("//")[0]).removeprefix("http") + path
+
+    def _origin(self, place: str) -> str:
+        """The origin that a URL begins with, empty if it is relative."""
+        if self.settings.advertised_origin:
+            return self.settings.advertised_origin
+        own = self.hosts.get(self.settings.hosts.get(place, ""), self.base_url)
+        return own if self.settings.absolute_urls else ""
+
+    def capability(self, capability: Capability) -> dict[str, Any]:
+        """The whole value of a capability."""
+        return {**capability.properties, **{name: self.of(place) for name, place in capability.urls.items()}}
 
 
-def _origin(base_url: str, settings: MailSettings) -> str:
-    """The origin that URLs begin with, empty if they are relative."""
-    return settings.advertised_origin or (base_url if settings.absolute_urls else "")
-
-
-def _websocket_url(base_url: str, settings: MailSettings) -> str:
-    """The WebSocket URL; a relative one has no authority, as in `wss:/jmap/ws` (Cyrus)."""
-    origin = _origin(base_url, settings)
-    if not origin:
-        origin = base_url.partition("//")[0]
-    return "ws" + origin.removeprefix("http") + _WEBSOCKET_PATH
-
-
-def _capabilities(base_url: str, settings: MailSettings) -> dict[str, Any]:
-    core = {
+def _core(settings: MailSettings) -> dict[str, Any]:
+    return {
         "maxSizeUpload": settings.max_size_upload,
         "maxConcurrentUpload": 4,
         "maxSizeRequest": settings.max_size_request,
@@ -108,11 +166,13 @@ def _capabilities(base_url: str, settings: MailSettings) -> dict[str, Any]:
         "maxObjectsInSet": MAX_OBJECTS,
         "collationAlgorithms": ["i;ascii-casemap"],
     }
-    websocket = {"url": _websocket_url(base_url, settings), "supportsPush": True}
-    return {CORE: core, MAIL: {}, WEBSOCKET: websocket}
 
 
-def _account(user: str) -> dict[str, Any]:
+def _server_capabilities(urls: _Urls, settings: MailSettings) -> dict[str, Any]:
+    return {each.name: urls.capability(each) if each.of_server else {} for each in settings.capabilities}
+
+
+def _account(user: str, urls: _Urls, settings: MailSettings) -> dict[str, Any]:
     mail = {
         "maxMailboxesPerEmail": None,
         "maxMailboxDepth": None,
@@ -121,9 +181,10 @@ def _account(user: str) -> dict[str, Any]:
         "emailQuerySortOptions": ["receivedAt"],
         "mayCreateTopLevelMailbox": False,
     }
+    own = {each.name: urls.capability(each) for each in settings.capabilities if each.of_account}
     return {
         "name": user,
         "isPersonal": True,
         "isReadOnly": True,
-        "accountCapabilities": {CORE: {}, MAIL: mail},
+        "accountCapabilities": {CORE: {}, MAIL: mail, **own},
     }

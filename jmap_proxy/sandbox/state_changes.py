@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import hdrs, web
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Changed = dict[str, dict[str, str]]
 """New states by account id and data type."""
@@ -69,11 +69,28 @@ class Listening:
 
 
 class StateChanges:
-    """Publishes changes to all who listen."""
+    """Publishes changes to all who listen, and remembers them for those who come back."""
 
     def __init__(self) -> None:
-        self.latest: StateChange | None = None
+        self._history: list[StateChange] = []
         self._listening: set[Listening] = set()
+
+    @property
+    def latest(self) -> StateChange | None:
+        """The latest change, None if there was none."""
+        return self._history[-1] if self._history else None
+
+    def since(self, seen: str | None) -> list[StateChange]:
+        """What a client has missed.
+
+        Args:
+            seen: Its last event id, None if it shows none; of one that was never given nobody knows what it missed.
+        """
+        if seen is None:
+            return []
+        if not (seen.isascii() and seen.isdigit()):
+            return self._history[-1:]
+        return [change for change in self._history if change.number > int(seen)]
 
     @contextlib.contextmanager
     def listen(self) -> Iterator[Listening]:
@@ -87,9 +104,10 @@ class StateChanges:
 
     def publish(self, changed: Changed) -> None:
         """Tell all who listen of a change."""
-        self.latest = StateChange(self.latest.number + 1 if self.latest else 1, changed)
+        change = StateChange(self.latest.number + 1 if self.latest else 1, changed)
+        self._history.append(change)
         for listening in self._listening:
-            listening.put(self.latest)
+            listening.put(change)
 
     def close(self) -> None:
         """Tell all who listen that this is the end."""
@@ -120,40 +138,64 @@ class EventQuery:
         except ValueError:
             ping = 0.0
         wanted = None if types in {"", "*"} else frozenset(types.split(","))
-        return cls(wanted, query.get("closeafter") == "state", ping)
+        return cls(wanted, query.get("closeafter", query.get("closeAfter")) == "state", ping)
 
 
-async def stream_events(request: web.Request, state_changes: StateChanges) -> web.StreamResponse:
-    """Stream state changes until the client leaves, the server closes, or `closeafter=state` is fulfilled.
+class EventSource:
+    """One event source that is open.
 
-    A client that shows an older `Last-Event-ID` gets the latest change at once.
+    Args:
+        request: The client's.
+        state_changes: What it is to hear of.
+        welcome: Whether its token is good now; if it is not, the stream ends instead of telling something.
     """
-    query = EventQuery.of(request.query)
-    response = web.StreamResponse(headers=_HEADERS)
-    with state_changes.listen() as listening:
-        latest, seen = state_changes.latest, request.headers.get("Last-Event-ID")
-        if latest is not None and seen is not None and seen != str(latest.number):
-            listening.put(latest)
-        await response.prepare(request)
-        await _write_events(response, listening, query)
-    return response
 
+    def __init__(self, request: web.Request, state_changes: StateChanges, welcome: Callable[[], bool]) -> None:
+        self._request = request
+        self._state_changes = state_changes
+        self._welcome = welcome
+        self._query = EventQuery.of(request.query)
+        self._response = web.StreamResponse(headers=_HEADERS)
+        self._listening: Listening | None = None
 
-async def _write_events(response: web.StreamResponse, listening: Listening, query: EventQuery) -> None:
-    while True:
+    async def serve(self) -> web.StreamResponse:
+        """Stream state changes until the client leaves, somebody ends it, or `closeafter=state` is fulfilled.
+
+        A client that shows its `Last-Event-ID` gets what it has missed at once, in order.
+        """
+        with self._state_changes.listen() as self._listening:
+            for missed in self._state_changes.since(self._request.headers.get("Last-Event-ID")):
+                self._listening.put(missed)
+            await self._response.prepare(self._request)
+            while await self._tell_next(self._listening):
+                pass
+        return self._response
+
+    def end(self) -> None:
+        """End the stream cleanly, as a server does that has been idle for long."""
+        if self._listening is not None:
+            self._listening.put(None)
+
+    def drop(self) -> None:
+        """Drop the connection without a word."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _tell_next(self, listening: Listening) -> bool:
+        """Tell the next thing; False when there is nothing more to tell."""
+        query = self._query
         try:
             change = await listening.next(within=query.ping)
         except TimeoutError:
-            await response.write(event("ping", {"interval": query.ping}))
-            continue
-        if change is None:
-            return
+            await self._response.write(event("ping", {"interval": query.ping}))
+            return self._welcome()
+        if change is None or not self._welcome():
+            return False
         data = change.for_types(query.types)
         if data is None:
-            continue
-        await response.write(event("state", data, number=change.number))
-        if query.close_after_state:
-            return
+            return True
+        await self._response.write(event("state", data, number=change.number))
+        return not query.close_after_state
 
 
 def event(name: str, data: dict[str, Any], *, number: int | None = None) -> bytes:

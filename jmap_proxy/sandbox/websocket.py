@@ -1,7 +1,4 @@
-"""JMAP over WebSocket (RFC 8887): requests, their responses, and push on one connection.
-
-It is there for clients of the mail server itself: the proxy does not carry WebSockets yet.
-"""
+"""JMAP over WebSocket (RFC 8887): requests, their responses, and push on one connection."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiohttp import ClientError, ClientSession, ServerDisconnectedError
 
-from jmap_proxy.sandbox import Fault, Faults, IdentityProvider
+from jmap_proxy.sandbox import Fault, Faults, IdentityProvider, MailServer
 from tests.sandbox.helpers import Person, until
 
 
@@ -52,6 +52,21 @@ async def test_a_fault_answers_in_the_endpoints_place(
         assert response.headers["Retry-After"] == "7"
     async with http.get(f"{idp.issuer}/jwks") as response:
         assert "keys" in await response.json()
+
+
+async def test_a_body_can_be_taken_in_before_the_token_is_looked_at() -> None:
+    """As at a server that refuses an upload half-way: so many bytes are read, then the request is handled."""
+    good = {"token": "demo"}
+    async with MailServer(good.get) as mail, ClientSession(headers={"Authorization": "Bearer token"}) as http:
+        fault = mail.faults.add("upload", Fault(take=600_000, hold=asyncio.Event()))
+        upload = asyncio.create_task(http.post(f"{mail.base_url}/jmap/upload/u-demo/", data=bytes(600_000)))
+        await fault.took.wait()
+        good.clear()
+        assert fault.hold is not None
+        fault.hold.set()
+        async with await upload as response:
+            assert response.status == 401
+    assert mail.uploads == {}
 
 
 async def test_headers_alone_are_added_to_the_true_answer(idp: IdentityProvider, http: ClientSession) -> None:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
         ("/.well-known/jmap?x=/jmap/api", Target("well-known")),
         ("/jmap/api/", Target("api", "POST")),
         ("/jmap/ws/", Target("websocket")),
+        ("/jmap/ws/ticket", Target("ticket", "POST")),
+        ("/jmap/ws/ticket/t", Target("ticket", "DELETE", named="t")),
+        ("/jmap/upload2/a/", Target("upload2", "POST", "a")),
+        ("/downloadAll/a/e?name=x", Target("download-all", "GET", "a", named="e")),
+        ("/download/a/b?type=x", Target("download", "GET", "a", "b")),
+        ("/eventSource?x", Target("events")),
+        ("/jmap/event/", Target("events")),
+        ("/jmap", Target("api", "POST")),
         ("/jmap/upload/a%2Fb/", Target("upload", "POST", "a/b")),
         ("/jmap/upload/a", Target("upload", "POST", "a")),
         ("/jmap/download/a/b/c/d", Target("download", "GET", "a", "b")),
@@ -33,6 +41,12 @@ if TYPE_CHECKING:
 def test_the_raw_path_says_which_endpoint_is_meant(raw_path: str, target: Target | None) -> None:
     """Segments are told apart before they are unescaped, and none is lost."""
     assert target_of(raw_path) == target
+
+
+def test_api_and_session_can_share_a_path() -> None:
+    """The method tells them apart (Cyrus)."""
+    assert target_of("/jmap/", "GET") == Target("session")
+    assert target_of("/jmap/", "POST") == Target("api", "POST")
 
 
 CORE = "urn:ietf:params:jmap:core"

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import ClientConnectionError, ClientPayloadError
 
 from jmap_proxy.sandbox.state_changes import EventQuery, StateChange, StateChanges
 from tests.sandbox.helpers import GOOD, until
@@ -86,14 +87,58 @@ async def test_pings_come(mail: MailServer, http: ClientSession) -> None:
         assert await response.content.readuntil(b"\n\n") == b'event: ping\ndata: {"interval": 0.01}\n\n'
 
 
-@pytest.mark.parametrize(("seen", "heard"), [("1", True), ("2", False)])
-async def test_what_was_missed_is_made_up_for(mail: MailServer, http: ClientSession, seen: str, heard: bool) -> None:
-    """A client that comes back with an older id gets the latest change at once, one that is up to date none."""
-    mail.push_state()
+@pytest.mark.parametrize(
+    ("seen", "missed"), [("0", [1, 2, 3]), ("1", [2, 3]), ("3", []), ("7", []), ("x", [3]), (None, [])]
+)
+async def test_what_was_missed_is_made_up_for(
+    mail: MailServer, http: ClientSession, seen: str | None, missed: list[int]
+) -> None:
+    """A client that comes back gets all that came after its last event id, in order, and then what comes."""
+    for _ in range(3):
+        mail.push_state()
+    headers = {} if seen is None else {"Last-Event-ID": seen}
+    async with await listen(http, mail, **headers) as response:
+        mail.push_state()
+        events = [await response.content.readuntil(b"\n\n") for _ in [*missed, 4]]
+    assert [event.split(b"\n")[1] for event in events] == [b"id: %d" % number for number in [*missed, 4]]
+
+
+async def test_what_was_missed_is_told_after_a_restart_too(mail: MailServer, http: ClientSession) -> None:
+    """The server is away for a while, and comes back on its port with all that happened meanwhile."""
+    before = await listen(http, mail)
     mail.push_state(CHANGED)
-    async with await listen(http, mail, "ping=0.01", **{"Last-Event-ID": seen}) as response:
-        event = await response.content.readuntil(b"\n\n")
-    assert (b"event: state\nid: 2\n" in event) is heard
+    assert b"id: 1\n" in await before.content.readuntil(b"\n\n")
+    async with mail.down():
+        assert await before.read() == b""
+        with pytest.raises(ClientConnectionError):
+            await listen(http, mail)
+        mail.push_state()
+    async with await listen(http, mail, "closeafter=state", **{"Last-Event-ID": "1"}) as response:
+        assert b"id: 2\n" in await response.read()
+
+
+async def test_streams_can_be_ended_and_dropped(mail: MailServer, http: ClientSession) -> None:
+    """Cleanly, or without a word."""
+    async with await listen(http, mail) as response:
+        mail.end_streams()
+        assert await response.read() == b""
+    async with await listen(http, mail) as response:
+        mail.drop_streams()
+        with pytest.raises(ClientPayloadError):
+            await response.read()
+    await until(lambda: mail.streams == 0)
+    mail.end_streams()
+    mail.drop_streams()
+
+
+@pytest.mark.parametrize("query", ["", "ping=0.01"])
+async def test_a_stream_ends_when_its_token_has_died(mail: MailServer, http: ClientSession, query: str) -> None:
+    """Instead of the next event, or after the next ping."""
+    async with await listen(http, mail, query) as response:
+        mail.refused_tokens.add("good")
+        if not query:
+            mail.push_state()
+        assert b"state" not in await response.read()
 
 
 @pytest.mark.parametrize("ping", ["x", "-1"])

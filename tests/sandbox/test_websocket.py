@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
@@ -94,3 +96,13 @@ async def test_shutdown_closes_sockets(http: ClientSession) -> None:
     for socket in (plain, pushed):
         message = await socket.receive()
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
+
+
+async def test_sockets_can_be_closed_with_a_code(mail: MailServer, http: ClientSession) -> None:
+    """All that are open; others can be opened afterwards."""
+    for _ in range(2):
+        async with await connect(http, mail, "jmap") as socket:
+            closing = asyncio.create_task(mail.close_sockets(1008))
+            message = await socket.receive()
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 1008)
+            await closing
