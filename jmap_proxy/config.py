@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import msgspec
 
+from jmap_proxy.addresses import check_addresses
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, parse_origin, split_url
+from jmap_proxy.origins import DEFAULT_PORTS, Origin, parse_origin, parse_web_origin, split_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,18 +25,6 @@ _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _T = TypeVar("_T")
 
 
-class Address(msgspec.Struct, frozen=True):
-    """A host and a TCP port to listen on; port 0 lets the kernel choose."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return is_loopback(self.host)
-
-
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where clients come in: "host:port", or "" for off."""
 
@@ -44,7 +33,14 @@ class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin: str = "127.0.0.1:8622"
     cert_file: str = ""
     key_file: str = ""
+    unix: str = ""
     hosts: tuple[str, ...] = ()
+    web_origins: tuple[str, ...] = ()
+
+    @property
+    def allowed_web_origins(self) -> frozenset[str]:
+        """The origins of web clients as browsers write them."""
+        return frozenset(map(parse_web_origin, self.web_origins))
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,6 +56,7 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_origins: tuple[str, ...] = ()
     rewrite: Literal["map", "force"] = "map"
     local_auth: Literal["key", "none"] = "key"
+    listen: str = ""
 
     @property
     def server_origin(self) -> Origin:
@@ -88,7 +85,11 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds, in bytes and seconds."""
 
-    upload_replay: Annotated[int, msgspec.Meta(ge=0)] = 64 << 20
+    connections: Annotated[int, msgspec.Meta(ge=1)] = 2048
+    head: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 15.0
+    body_idle: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+    first_byte: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 4.0
+    upload_replay: Annotated[int, msgspec.Meta(ge=0)] = 256 << 20
     shutdown: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 20.0
 
 
@@ -99,6 +100,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: dict[_Name, Account] = {}
     store: Store = Store()
     limits: Limits = Limits()
+
+    @property
+    def open_accounts(self) -> list[str]:
+        """The accounts that need no key by the shared listeners; one with a port of its own is open only there."""
+        return [name for name, each in self.accounts.items() if each.local_auth == "none" and not each.listen]
 
     def account(self, name: str) -> Account:
         """The account of that name. Raises ConfigError with what to add where there is none."""
@@ -166,40 +172,31 @@ def parse_config(text: str) -> Config:
     return config
 
 
-def parse_address(key: str, text: str) -> Address | None:
-    """The address in "host:port", None for "" (off). Raises ConfigError naming the key."""
-    if not text:
-        return None
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    digits = port.isascii() and port.isdigit() and len(port) <= 5  # noqa: PLR2004
-    if not colon or not host or not digits or int(port) > 65535:  # noqa: PLR2004
-        raise ConfigError(f"{key}: {text!r} is not host:port", hint=f'for example {key} = "127.0.0.1:8620"')
-    return Address(host, int(port))
-
-
 def _check_listen(config: Config) -> None:
     listen = config.listen
-    http = parse_address("listen.http", listen.http)
-    https = parse_address("listen.https", listen.https)
-    admin = parse_address("listen.admin", listen.admin)
-    if http is None and https is None:
+    own = {f"accounts.{_toml_key(name)}.listen": account.listen for name, account in config.accounts.items()}
+    open_accounts = config.open_accounts
+    if len(open_accounts) > 1:
+        raise ConfigError(
+            f"only one account can have local_auth none, not {' and '.join(open_accounts)}",
+            hint='give the others ports of their own, for example listen = "127.0.0.1:8630"',
+        )
+    check_addresses(
+        {"listen.http": listen.http, "listen.admin": listen.admin, **own},
+        {"listen.https": listen.https},
+        next(iter(open_accounts), ""),
+    )
+    if not any((listen.http, listen.https, listen.unix, *own.values())):
         raise ConfigError("listen.http and listen.https are both off", hint="switch one of them on")
-    for key, address in (("listen.http", http), ("listen.admin", admin)):
-        if address is not None and not address.is_loopback:
-            raise ConfigError(f"{key}: plain http only on this machine", hint="use 127.0.0.1, or listen.https")
-    taken = [address for address in (http, https, admin) if address is not None and address.port]
-    if len(set(taken)) < len(taken):
-        raise ConfigError("listen: two listeners have the same address", hint="give each a port of its own")
-    if https is not None and not (listen.cert_file and listen.key_file):
-        raise ConfigError("listen.https needs listen.cert_file and listen.key_file", hint="name the PEM files")
+    if bool(listen.cert_file) != bool(listen.key_file):
+        raise ConfigError(
+            "listen.cert_file and listen.key_file belong together",
+            hint="name both PEM files, or none of them and run: jmap-proxy cert",
+        )
     for name in listen.hosts:
         _check_host(name)
-    open_accounts = [name for name, account in config.accounts.items() if account.local_auth == "none"]
-    if len(open_accounts) > 1:
-        raise ConfigError(f"only one account can have local_auth none, not {' and '.join(open_accounts)}")
-    if open_accounts and https is not None and not https.is_loopback:
-        raise ConfigError("listen.https: off this machine every account needs a key", hint="drop local_auth")
+    for number, text in enumerate(listen.web_origins):
+        _check_web_origin(f"listen.web_origins[{number}]", text)
 
 
 def _check_host(name: str) -> None:
@@ -209,6 +206,14 @@ def _check_host(name: str) -> None:
         origin, rest = None, ""
     if origin is None or rest or origin.port != DEFAULT_PORTS["https"]:
         raise ConfigError(f"listen.hosts: {name!r} is not a host name", hint='names only, for example "mail.lan"')
+
+
+def _check_web_origin(key: str, text: str) -> None:
+    try:
+        parse_web_origin(text)
+    except ValueError as error:
+        hint = 'whole origins only, for example "https://webmail.example.com" or "http://localhost:3000"'
+        raise ConfigError(f"{key}: {error}", hint=hint) from None  # not repeated: it can hold a password
 
 
 def _check_account(name: str, account: Account) -> None:

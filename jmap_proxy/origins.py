@@ -13,11 +13,18 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _ABSOLUTE = re.compile(
     r"(?P<scheme>https?|wss?)://"
-    r"(?P<host>\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)"
+    r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?)"  # RFC 1035 §2.3.4: 253 at most
     r"(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<rest>[/?#].*)?",
     re.ASCII | re.IGNORECASE | re.DOTALL,  # without ASCII, U+017F would match "s" and U+212A "k"
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_AUTHORITYLESS = re.compile(r"(?:https?|wss?):(?=/(?!/))", re.IGNORECASE)
+
+_URL_TEXT = re.compile(r"[!\"$-\[\]-~]+")  # printable ASCII but for "#" and the backslash
+
+LONGEST_URL = 8000
+"""Characters; servers take no longer request line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +89,57 @@ def _host(authority: str) -> str:
 def parse_origin(url: str) -> Origin:
     """The origin of an absolute URL; raises ValueError as `split_url` does."""
     return split_url(url)[0]
+
+
+def locate(url: str, base: str) -> tuple[Origin, str]:
+    """Resolve a URL or template against the URL of the document that holds it (RFC 3986 §5), templates intact.
+
+    `wss:/path`, as Cyrus writes it, is a path on the document's host.
+
+    Raises:
+        ValueError: not a URL that can be asked for.
+    """
+    if not _URL_TEXT.fullmatch(url):
+        raise ValueError("not a usable URL")
+    if len(url) > LONGEST_URL:
+        raise ValueError(f"longer than {LONGEST_URL} characters")
+    url = _AUTHORITYLESS.sub("", url, count=1)
+    origin, base_rest = split_url(base)
+    if url.startswith("//"):
+        url = f"{origin.scheme}:{url}"
+    elif url.startswith("/"):
+        return origin, url
+    if _SCHEME.match(url):
+        found, rest = split_url(url)
+        return found, rest if rest.startswith("/") else f"/{rest}"
+    path, question_mark, query = url.partition("?")
+    return origin, _merge(base_rest.partition("?")[0] or "/", path) + question_mark + query
+
+
+def _merge(base: str, path: str) -> str:
+    """A relative path seen from an absolute one (RFC 3986 §5.2). `urljoin` would drop empty segments."""
+    if not path:
+        return base
+    *folders, last = f"{base.rpartition('/')[0]}/{path}".split("/")[1:]
+    kept: list[str] = []
+    for segment in [*folders, last] if last in {".", ".."} else folders:
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(["", *kept, "" if last in {".", ".."} else last])
+
+
+def parse_web_origin(text: str) -> str:
+    """The origin of web pages as browsers write it: lower case, without the default port (RFC 6454 §6.2).
+
+    Raises:
+        ValueError: not an https origin, or an http one of this machine. A page that comes over a network in the plain
+            can be anybody's, and would be let in with the key that its user has typed into it.
+    """
+    origin, rest = split_url(text)
+    if rest not in ("", "/") or not text.lower().startswith("http"):
+        raise ValueError("not an origin, which has a scheme, a host and at most a port")
+    if not origin.is_safe_for_secrets:
+        raise ValueError("plain http is for pages of this machine only")
+    return str(origin)

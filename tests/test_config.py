@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.config import Address, Config, Limits, Listen, Store, load_config, parse_address, parse_config
+from jmap_proxy.config import Config, Limits, Listen, Store, load_config, parse_config
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.origins import parse_origin
 
@@ -93,10 +93,10 @@ def test_who_may_get_the_token() -> None:
         ("[listen]\nhtp = ''", "`htp` - at `listen`"),
         ("[listen]\nhttp = 8620", "`listen.http`"),
         ("[listen]\nhttp = 'localhost'", "listen.http: 'localhost' is not host:port"),
-        ("[listen]\nhttp = '0.0.0.0:8620'", "listen.http: plain http only on this machine"),
-        ("[listen]\nadmin = '192.168.1.1:80'", "listen.admin: plain http only on this machine"),
+        ("[listen]\nhttp = '0.0.0.0:8620'", "listen.http: 0.0.0.0: plain http only on this machine"),
+        ("[listen]\nadmin = '192.168.1.1:80'", "listen.admin: 192.168.1.1: plain http only on this machine"),
         ("[listen]\nhttp = ''", "listen.http and listen.https are both off"),
-        ("[listen]\nhttps = '127.0.0.1:8621'", "listen.https needs listen.cert_file and listen.key_file"),
+        ("[listen]\nadmin = '127.0.0.1:8620'", "listen.admin and listen.http have the same address"),
         ("accounts = 1", "`accounts`"),
         ("[accounts]\nalice = 1", "accounts.alice: Expected `object`"),
         ("[accounts.alice]", "accounts.alice: Object missing required field `server`"),
@@ -173,15 +173,66 @@ def test_further_names_may_be_addresses(name: str) -> None:
     assert parse_config(f'[listen]\nhosts = ["{name}"]').listen.hosts == (name,)
 
 
+@pytest.mark.parametrize("origin", ["*", "null", "", "localhost:3000", "http://mail.lan", "https://mail.lan/x"])
+def test_web_origins_are_exact_origins(origin: str) -> None:
+    """One that no browser would send, or that anybody on the network could take, is told."""
+    with pytest.raises(ConfigError, match=r"listen\.web_origins\[1\]") as caught:
+        parse_config(f'[listen]\nweb_origins = ["http://localhost:3000", "{origin}"]')
+    assert "http://localhost:3000" in caught.value.hint
+
+
+def test_web_origins_are_compared_as_browsers_write_them() -> None:
+    """However the user has written them."""
+    listen = parse_config('[listen]\nweb_origins = ["HTTPS://Mail.Example.com:443/", "http://[::0:1]:3000"]').listen
+    assert listen.allowed_web_origins == {"https://mail.example.com", "http://[::1]:3000"}
+
+
 def test_open_accounts_stay_on_this_machine() -> None:
     """Without a local key there is one account at most, and no listener that others can reach."""
     bob = f"[accounts.bob]\n{NEEDED}local_auth = 'none'\n"
     assert parse_config(bob).account("bob").local_auth == "none"
-    with pytest.raises(ConfigError, match="only one account can have local_auth none, not alice and bob"):
+    with pytest.raises(ConfigError, match="only one account can have local_auth none, not alice and bob") as caught:
         parse_config(f"{ALICE}local_auth = 'none'\n{bob}")
-    listen = "[listen]\nhttps = '0.0.0.0:8621'\ncert_file = 'c'\nkey_file = 'k'\n"
+    assert "ports of their own" in caught.value.hint
     with pytest.raises(ConfigError, match="every account needs a key"):
-        parse_config(f"{listen}{bob}")
+        parse_config(f"[listen]\nhttps = '0.0.0.0:8621'\n{bob}")
+
+
+def test_open_accounts_may_have_ports_of_their_own() -> None:
+    """Each is open there alone: so there can be several, and others may reach the shared https."""
+    bob = f"[accounts.bob]\n{NEEDED}local_auth = 'none'\nlisten = '127.0.0.1:8630'\n"
+    carol = f"[accounts.carol]\n{NEEDED}local_auth = 'none'\nlisten = '[::1]:8630'\n"
+    config = parse_config(f"[listen]\nhttps = '0.0.0.0:8621'\n{ALICE}{bob}{carol}")
+    assert config.open_accounts == []
+    assert parse_config(f"{ALICE}local_auth = 'none'\n{bob}{carol}").open_accounts == ["alice"]
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8630", "192.168.1.2:8630", "mail.lan:8630", "[::]:8630"])
+def test_an_accounts_own_port_stays_on_this_machine(listen: str) -> None:
+    """It is plain http."""
+    with pytest.raises(ConfigError, match=r"accounts\.alice\.listen: .*plain http only on this machine"):
+        parse_config(f"{ALICE}listen = '{listen}'")
+
+
+def test_an_accounts_own_port_is_nobody_elses() -> None:
+    """The error names both keys."""
+    with pytest.raises(ConfigError, match=r"accounts\.alice\.listen and listen\.http have the same address"):
+        parse_config(f"{ALICE}listen = '127.0.0.1:8620'")
+
+
+@pytest.mark.parametrize("way", ["unix = 'jmap-proxy.sock'", "https = '127.0.0.1:8621'"])
+def test_one_way_in_is_enough(way: str) -> None:
+    """A Unix socket, https or an account's own port."""
+    assert parse_config(f"[listen]\nhttp = ''\n{way}").listen.http == ""
+    assert parse_config(f"[listen]\nhttp = ''\n{ALICE}listen = '127.0.0.1:8630'").listen.http == ""
+
+
+@pytest.mark.parametrize("one", ["cert_file = 'c'", "key_file = 'k'"])
+def test_a_certificate_comes_with_its_key(one: str) -> None:
+    """Both or none; without them there is `jmap-proxy cert`."""
+    with pytest.raises(ConfigError, match=r"cert_file and listen\.key_file belong together") as caught:
+        parse_config(f"[listen]\n{one}")
+    assert "jmap-proxy cert" in caught.value.hint
 
 
 def test_an_unknown_account_is_told_with_what_to_add() -> None:
@@ -203,28 +254,6 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "latin.toml"):
         with pytest.raises(ConfigError, match=f"{path} cannot be read"):
             load_config(path)
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("", None),
-        ("127.0.0.1:0", Address("127.0.0.1", 0)),
-        ("localhost:65535", Address("localhost", 65535)),
-        ("[::1]:8620", Address("::1", 8620)),
-    ],
-)
-def test_addresses(text: str, address: Address | None) -> None:
-    """Host and port; IPv6 in brackets; empty is off."""
-    assert parse_address("listen.http", text) == address
-
-
-@pytest.mark.parametrize("text", ["8620", ":8620", "h:", "h:x", "h:65536", "h:-1", "h:٣", "[]:1", "h:" + "9" * 5000])
-def test_wrong_addresses(text: str) -> None:
-    """Everything else is refused, with an example."""
-    with pytest.raises(ConfigError, match=r"listen\.http: .* is not host:port") as caught:
-        parse_address("listen.http", text)
-    assert '"127.0.0.1:8620"' in caught.value.hint
 
 
 @given(text=st.text())

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, parse_origin, split_url
+from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, locate, parse_origin, parse_web_origin, split_url
 
 LABEL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=10)
 HOSTS = (
@@ -133,3 +133,63 @@ def test_not_this_machine(host: str) -> None:
 def test_where_a_secret_may_travel(url: str, *, safe: bool) -> None:
     """Over TLS, or without leaving the machine."""
     assert parse_origin(url).is_safe_for_secrets is safe
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://webmail.example.com", "https://webmail.example.com"),
+        ("HTTPS://WebMail.Example.com:443/", "https://webmail.example.com"),
+        ("https://webmail.example.com:8443", "https://webmail.example.com:8443"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[0:0::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_a_web_origin_is_written_as_browsers_write_it(text: str, origin: str) -> None:
+    """Lower case, one spelling of an address, no default port, no slash."""
+    assert parse_web_origin(text) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "*",
+            "null",
+            "",
+            "https://*.example.com",
+            "webmail.example.com",
+            "http://",
+            "file:///x",
+            "https://a@b.example",
+        ),
+        *("http://webmail.example.com", "http://192.168.1.2:3000", "http://localhost.example.com:3000"),
+        *("https://webmail.example.com/x", "https://webmail.example.com?", "https://webmail.example.com//"),
+        *("wss://webmail.example.com", "ws://localhost:3000", " https://webmail.example.com", "https://a.example,b"),
+    ],
+)
+def test_what_is_no_trustworthy_web_origin(text: str) -> None:
+    """Patterns, paths, other schemes, and pages that a network could have changed."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_web_origin(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("//content.example.net", "https://content.example.net/"),
+        ("https://content.example.net?x={y}", "https://content.example.net/?x={y}"),
+        ("wss:/ws/", "https://mail.example.com/ws/"),
+        ("up//{a}/", "https://mail.example.com/jmap/up//{a}/"),
+        ("../x/./y", "https://mail.example.com/x/y"),
+        ("../../..", "https://mail.example.com/"),
+        ("?x=1", "https://mail.example.com/jmap/session?x=1"),
+        ("/a//b", "https://mail.example.com/a//b"),
+    ],
+)
+def test_urls_are_resolved_as_strings(url: str, expected: str) -> None:
+    """Against the Session's own URL, with empty segments and braces kept."""
+    origin, rest = locate(url, "https://mail.example.com/jmap/session")
+    assert f"{origin}{rest}" == expected
+    assert split_url(expected) == (origin, rest)

@@ -31,6 +31,16 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, cert_file, key_file)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, cert_file: str, key_file: str) -> None:
+    """Let the context show another certificate (PEM chain, PEM key) from the next handshake on.
+
+    Raises:
+        ConfigError: as `server_context`; the context may then hold half of the pair.
+    """
     try:
         context.load_cert_chain(Path(cert_file).expanduser(), Path(key_file).expanduser(), password=_no_password)
     except (OSError, ValueError, RuntimeError) as error:
@@ -38,7 +48,6 @@ def server_context(cert_file: str, key_file: str) -> ssl.SSLContext:
             f"listen.cert_file and listen.key_file: {cert_file}, {key_file}: {_reason(error)}",
             hint="name a PEM certificate chain and its key, without a passphrase",
         ) from None
-    return context
 
 
 def _reason(error: Exception) -> str:
