@@ -9,12 +9,17 @@
     │   ├── SignInNeeded            only the user can mend it
     │   └── TokenDelayed            it mends itself; carries Retry-After
     ├── Refused                     the client may not come in, or asked for what there is not
-    │   ├── HostRefused, OriginRefused, KeyRefused
-    │   ├── RequestMalformed, BadPath, NotAnEndpoint, MethodRefused
+    │   ├── HostRefused, OriginRefused, KeyRefused, PeerRefused
+    │   ├── RequestMalformed, ExpectationRefused, CodingRefused, VersionRefused
+    │   ├── HeadTimeout, TooManyConnections
+    │   ├── BadPath, NotAnEndpoint, MethodRefused
+    │   ├── UpgradeNeeded, HandshakeMalformed
     │   └── BodyTooLarge, BodyTimeout
     └── UpstreamError               the JMAP server
         ├── UpstreamUnreachable     no connection, or the connection broke
         ├── UpstreamBusy            it cannot answer just now; carries Retry-After
+        ├── UpstreamSlow            no answer in time, and nothing is done; carries Retry-After
+        ├── UpstreamSilent          no answer at all, and what it has done is not known
         ├── UpstreamRefusedToken    it refuses even a fresh token
         ├── UpstreamOriginRefused   it names an origin that may not get the token
         └── UpstreamMalformed       its answer is not what RFC 8620 asks for
@@ -172,6 +177,13 @@ class KeyRefused(Refused):
         return {"WWW-Authenticate": 'Basic realm="jmap-proxy", charset="UTF-8", Bearer realm="jmap-proxy"'}
 
 
+class PeerRefused(Refused):
+    """The program at the other end of the Unix socket is another user's."""
+
+    code = "peer-refused"
+    title = "Another user's program may not use this socket"
+
+
 class BadPath(Refused):
     """The request target is ambiguous (dot segments, absolute form, forbidden characters)."""
 
@@ -187,8 +199,65 @@ class RequestMalformed(Refused):
     title = "The request is malformed"
     status = 400
 
+    def __init__(self, detail: str = "the request is not well-formed HTTP") -> None:
+        super().__init__(detail, hint="see what the client sends; tls to an http port?")
+
+
+class HeadTimeout(Refused):
+    """The head of a request did not come whole in time (RFC 9110 §15.5.9)."""
+
+    code = "head-timeout"
+    title = "The request did not arrive in time"
+    status = 408
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the head of the request took longer than {seconds:g} seconds", hint="limits.head sets this")
+
+
+class ExpectationRefused(Refused):
+    """Expect asks for something else than 100-continue (RFC 9110 §15.5.18)."""
+
+    code = "expectation-refused"
+    title = "Expectation failed"
+    status = 417
+
     def __init__(self) -> None:
-        super().__init__("the request is not well-formed HTTP", hint="see what the client sends; tls to an http port?")
+        super().__init__("Expect may only be 100-continue")
+
+
+class CodingRefused(Refused):
+    """A transfer coding besides chunked (RFC 9112 §6.1)."""
+
+    code = "coding-refused"
+    title = "This transfer coding is not understood"
+    status = 501
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding may only be chunked", hint="send the body with Content-Length, or chunked")
+
+
+class VersionRefused(Refused):
+    """Neither HTTP/1.1 nor HTTP/1.0 (RFC 9110 §15.6.6)."""
+
+    code = "version-refused"
+    title = "HTTP version not supported"
+    status = 505
+
+    def __init__(self) -> None:
+        super().__init__("only HTTP/1.1 and HTTP/1.0 are served here", hint="set the client to HTTP/1.1")
+
+
+class TooManyConnections(Refused):
+    """All places for connections are taken, and requests are being answered on all of them."""
+
+    code = "too-many-connections"
+    title = "Too many connections"
+    status = 503
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} connections are being served already", hint="limits.connections sets this", retry_after=1
+        )
 
 
 class NotAnEndpoint(Refused):
@@ -213,6 +282,26 @@ class MethodRefused(Refused):
     def headers(self) -> dict[str, str]:
         """Allow is required with a 405 (RFC 9110 §15.5.6)."""
         return {"Allow": ", ".join(sorted(self.allowed))}
+
+
+class UpgradeNeeded(Refused):
+    """A request at a WebSocket endpoint that is no handshake of RFC 6455 (RFC 9110 §15.5.22, RFC 6455 §4.2.2)."""
+
+    code = "upgrade-needed"
+    title = "This endpoint is for WebSockets"
+    status = 426
+
+    def headers(self) -> dict[str, str]:
+        """What to upgrade to, which is required with a 426, and the version."""
+        return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+
+
+class HandshakeMalformed(Refused):
+    """A WebSocket handshake that cannot be accepted, or that does not offer the subprotocol `jmap` (RFC 8887 §3)."""
+
+    code = "handshake-malformed"
+    title = "The WebSocket handshake cannot be accepted"
+    status = 400
 
 
 class BodyTooLarge(Refused):
@@ -265,6 +354,34 @@ class UpstreamBusy(UpstreamError):
     title = "The JMAP server is busy"
     status = 503
     exit_code = 75
+
+
+class UpstreamSlow(UpstreamError):
+    """The JMAP server did not answer in time; to ask again harms nothing, so it carries Retry-After."""
+
+    code = "upstream-slow"
+    title = "The JMAP server is slow"
+    status = 503
+    exit_code = 75
+
+    def __init__(self, where: str, seconds: float) -> None:
+        hint = "try again; limits.first_byte sets how long the proxy waits"
+        super().__init__(f"{where} did not answer within {seconds:g} seconds", hint=hint, retry_after=2)
+
+
+class UpstreamSilent(UpstreamError):
+    """The JMAP server took a request that may change something, and said nothing.
+
+    No Retry-After: a client that sent it again could do the same thing twice.
+    """
+
+    code = "upstream-silent"
+    title = "The JMAP server took the request and did not answer"
+    status = 504
+
+    def __init__(self, where: str) -> None:
+        detail = f"{where} did not answer; it may have carried out the request or not"
+        super().__init__(detail, hint="see what has become of it before you send it again")
 
 
 class UpstreamRefusedToken(UpstreamError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from jmap_proxy.sandbox import IdentityProvider
@@ -12,11 +15,12 @@ from tests.support.clock import Clock
 from tests.support.world import World, world_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 # No deadline: a busy machine is not a wrong answer. No database: the tests leave nothing in the checkout.
 settings.register_profile("jmap-proxy", deadline=None, database=None)
+settings.register_profile("fuzz", deadline=None, database=None, max_examples=int(os.environ.get("EXAMPLES", "20000")))
 settings.load_profile("jmap-proxy")
 
 
@@ -38,3 +42,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A provider whose tokens live an hour, a mail server that takes them only, and a configuration for both."""
     async with world_in(tmp_path) as world:
         yield world
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo what a command that ran in this process did to the logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

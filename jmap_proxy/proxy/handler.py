@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import contextmanager
-from dataclasses import dataclass
+import functools
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
-from aiohttp.http import HttpVersion11
+from multidict import CIMultiDict
 
 from jmap_proxy.errors import (
     BadPath,
@@ -19,158 +17,150 @@ from jmap_proxy.errors import (
     KeyRefused,
     MethodRefused,
     Refused,
-    UpstreamUnreachable,
+    RequestMalformed,
 )
-from jmap_proxy.proxy.body import BODY_PATIENCE, ArrivingBody, SpooledBody, check_length, read_body
-from jmap_proxy.proxy.endpoint import Kind
-from jmap_proxy.proxy.exchange import ANSWERED, STREAM, Call
-from jmap_proxy.proxy.headers import SAFE_FOR_BROWSERS, to_upstream
-from jmap_proxy.proxy.problem import problem_response
-from jmap_proxy.proxy.relay import relay
-from jmap_proxy.proxy.sessions import ACCEPT
-from jmap_proxy.proxy.target import check_path, is_session_path, resolve
+from jmap_proxy.proxy.door.access import is_from_browser
+from jmap_proxy.proxy.door.cors import cors_fields, is_preflight, preflight_fields
+from jmap_proxy.proxy.events.event_source import forward_events
+from jmap_proxy.proxy.forward import Forwarding, forward
+from jmap_proxy.proxy.session.endpoint import Kind
+from jmap_proxy.proxy.session.sessions import ACCEPT
+from jmap_proxy.proxy.session.target import check_path, is_session_path, resolve
+from jmap_proxy.proxy.streams import Streams
+from jmap_proxy.proxy.websocket.websocket import forward_websocket
+from jmap_proxy.proxy.wire.headers import SAFE_FOR_BROWSERS
+from jmap_proxy.proxy.wire.problem import problem_response
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from jmap_proxy.origins import Origin
-    from jmap_proxy.proxy.body import Body
-    from jmap_proxy.proxy.door import Door
-    from jmap_proxy.proxy.exchange import Exchange
-    from jmap_proxy.proxy.session import Session
-    from jmap_proxy.proxy.sessions import Sessions
-    from jmap_proxy.proxy.target import Target
+    from jmap_proxy.proxy.door.access import Visitor
+    from jmap_proxy.proxy.door.door import Door
+    from jmap_proxy.proxy.forward import Bounds, Plane
+    from jmap_proxy.proxy.session.session import Session
 
 SESSION_METHODS = frozenset({"GET", "HEAD"})
+STREAMS = {Kind.EVENTS: forward_events, Kind.WEBSOCKET: forward_websocket}
+"""What forwards the requests whose answers do not end by themselves."""
+
+BROWSER_CHALLENGE = 'Bearer realm="jmap-proxy"'
+
 UNCACHED = "no-cache, no-store, must-revalidate"
 
 log = structlog.get_logger("jmap_proxy.proxy")
-
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """What forwards the requests of one account."""
-
-    exchange: Exchange
-    sessions: Sessions
 
 
 class Handler:
     """Answers the clients' requests.
 
     Args:
-        planes: By account.
-        door: Who may come in.
-        upload_replay: Bytes of an upload that are kept for a second try.
-        body_patience: Seconds that a client may be silent in the middle of a request body.
+        planes: By account; looked up for each request, so that they may be exchanged at any time.
+        bounds: What a request may cost.
+
+    Attributes:
+        bounds: As above; may be exchanged at any time.
     """
 
-    def __init__(
-        self, planes: Mapping[str, Plane], door: Door, *, upload_replay: int, body_patience: float = BODY_PATIENCE
-    ) -> None:
+    def __init__(self, planes: Mapping[str, Plane], bounds: Bounds) -> None:
         self._planes = planes
-        self._door = door
-        self._upload_replay = upload_replay
-        self._body_patience = body_patience
-        self._streams: set[asyncio.Task[object]] = set()
+        self.bounds = bounds
+        self._streams = Streams()
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    def at(self, door: Door) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+        """What answers the requests of a listener with this door."""
+        return functools.partial(self.answer, door)
+
+    def end_streams(self, account: str | None = None) -> None:
+        """End the event streams and WebSockets of an account, or all, which would not end by themselves."""
+        self._streams.end(account)
+
+    async def answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors come as RFC 9457 problem details."""
         try:
-            return await self._answer(request)
+            return await self._answer(door, request)
         except JmapProxyError as error:
             _log_error(request, error)
-            response = problem_response(error)
+            response = _problem(door, request, error)
             if "Expect" in request.headers or isinstance(error, BodyTimeout):
                 response.force_close()  # the client may send the body or not; what follows would be a guess
             return response
         except ConnectionError:
             raise  # the client has left
         except web.RequestPayloadError:
-            log.info("refused", path=_shown_path(request), detail="the chunks of the request body cannot be read")
-            if request.transport is not None:
-                request.transport.close()  # there is no telling what follows
-            return web.Response(status=HTTPStatus.BAD_REQUEST)  # goes nowhere
+            broken = RequestMalformed("the chunks of the request body cannot be read")
+            _log_error(request, broken)
+            if request.writer.output_size and request.transport is not None:
+                request.transport.abort()
+            response = _problem(door, request, broken)
+            response.force_close()  # there is no telling what follows
+            return response
         except Exception as error:  # the client gets an answer, the log the reason
             log.exception("unforeseen error", path=_shown_path(request))
             if request.writer.output_size and request.transport is not None:
                 request.transport.abort()  # in the middle of an answer, a second one would look like its rest
-            return problem_response(JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log"))
+            unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
+            return _problem(door, request, unforeseen)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        local, account = self._door.enter(request)
+    async def _answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
+        if is_preflight(request.method, request.headers):
+            return _answer_preflight(door, request)
+        visitor = door.enter(request)
         check_path(request.raw_path)
-        plane = self._planes.get(account)
+        return await self._answer_visitor(visitor, request)
+
+    async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest) -> web.StreamResponse:
+        plane = self._planes.get(visitor.account)
         if plane is None:
             raise KeyRefused(
-                f"the key is for account {account!r}, which the configuration does not have any more",
-                hint=f"add [accounts.{account}] to the configuration again, or use another account's key",
+                f"the key is for account {visitor.account!r}, which the configuration does not have any more",
+                hint=f"add [accounts.{visitor.account}] to the configuration again, or use another account's key",
             )
-        if is_session_path(request.raw_path):
-            return await self._answer_session(request, plane, local)
-        return await self._forward(request, plane, local)
+        with plane.uses:
+            if is_session_path(request.raw_path):
+                return await _answer_session(request, plane, visitor)
+            session = await plane.sessions.known()
+            if self._planes.get(visitor.account) is plane:
+                return await self._forward(visitor, request, plane, session)
+        return await self._answer_visitor(visitor, request)  # it was exchanged meanwhile, and would end a stream late
 
-    async def _forward(self, request: web.BaseRequest, plane: Plane, local: Origin) -> web.StreamResponse:
-        session = await plane.sessions.known()
+    async def _forward(
+        self, visitor: Visitor, request: web.BaseRequest, plane: Plane, session: Session
+    ) -> web.StreamResponse:
         target = resolve(request.method, request.raw_path, session)
-        arriving = ArrivingBody(request.content, self._body_patience)
-        body = await self._body(request, arriving, target, session)
-        call = Call(
-            request.method,
-            target.url,
-            _fields(request, target),
-            body,
-            STREAM if target.kind is Kind.EVENTS else ANSWERED,
-        )
-        try:
-            with self._listed(target.kind):
-                async with plane.exchange.send(call) as upstream:
-                    return await relay(request, upstream, target, session, local)
-        except UpstreamUnreachable:
-            if arriving.failure is not None:  # it was the client that broke off, and so the server got no whole request
-                raise arriving.failure from None
-            raise
-        finally:
-            if body is not None:
-                await body.close()
+        way = Forwarding(request, visitor, plane, session, target, self.bounds)
+        if target.kind not in STREAMS:
+            return await forward(way)
+        with self._streams.listed(visitor.account):
+            return await STREAMS[target.kind](way)
 
-    def end_streams(self) -> None:
-        """End the event streams, which would not end by themselves; their clients connect again."""
-        for task in self._streams:
-            task.cancel()
 
-    @contextmanager
-    def _listed(self, kind: Kind) -> Iterator[None]:
-        task = asyncio.current_task()
-        if kind is not Kind.EVENTS or task is None:
-            yield
-            return
-        self._streams.add(task)
-        try:
-            yield
-        finally:
-            self._streams.discard(task)
+def _answer_preflight(door: Door, request: web.BaseRequest) -> web.Response:
+    """Tell an allowed web client that it may ask. The same for all paths: without a key there is nothing to learn."""
+    door.check_sender(request)
+    check_path(request.raw_path)
+    fields = [*preflight_fields(door.web_origin(request), request.headers), *SAFE_FOR_BROWSERS]
+    return web.Response(status=HTTPStatus.NO_CONTENT, headers=CIMultiDict(fields))
 
-    async def _answer_session(self, request: web.BaseRequest, plane: Plane, local: Origin) -> web.StreamResponse:
-        if request.method not in SESSION_METHODS:
-            raise MethodRefused(request.method, SESSION_METHODS)
-        session = await plane.sessions.fetch(request.headers.get("Accept", ACCEPT))
-        headers = {"Cache-Control": UNCACHED, "Vary": "Authorization, Host", **dict(SAFE_FOR_BROWSERS)}
-        return web.Response(body=session.shown_at(local), content_type="application/json", headers=headers)
 
-    async def _body(
-        self, request: web.BaseRequest, arriving: ArrivingBody, target: Target, session: Session
-    ) -> Body | None:
-        if not request.body_exists:
-            return None
-        if target.kind is not Kind.UPLOAD:
-            check_length(request.content_length, session.max_size_request)  # before the client is asked to go on
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0  # as aiohttp does it: what counts is whether the answer has begun
-        if target.kind is Kind.UPLOAD:
-            return SpooledBody(arriving, request.content_length, self._upload_replay)
-        return await read_body(arriving, session.max_size_request)
+def _problem(door: Door, request: web.BaseRequest, error: JmapProxyError) -> web.Response:
+    """The error as the client may see it: an allowed web client can read it, and no browser asks for a password.
+
+    A browser that has once been asked for a password by Basic sends it with whatever any page makes it send.
+    """
+    response = problem_response(error)
+    response.headers.extend(cors_fields(door.web_origin(request)))
+    if "WWW-Authenticate" in response.headers and is_from_browser(request.headers):
+        response.headers["WWW-Authenticate"] = BROWSER_CHALLENGE
+    return response
+
+
+async def _answer_session(request: web.BaseRequest, plane: Plane, visitor: Visitor) -> web.StreamResponse:
+    if request.method not in SESSION_METHODS:
+        raise MethodRefused(request.method, SESSION_METHODS)
+    session = await plane.sessions.fetch(request.headers.get("Accept", ACCEPT))
+    headers = CIMultiDict([("Cache-Control", UNCACHED), ("Vary", "Authorization, Host"), *SAFE_FOR_BROWSERS])
+    headers.extend(cors_fields(visitor.web_origin))
+    return web.Response(body=session.shown_at(visitor.local), content_type="application/json", headers=headers)
 
 
 def _log_error(request: web.BaseRequest, error: JmapProxyError) -> None:
@@ -184,14 +174,3 @@ def _log_error(request: web.BaseRequest, error: JmapProxyError) -> None:
 def _shown_path(request: web.BaseRequest) -> str:
     """The path for the log: no query, and nothing of an absolute-form target, which can hold a password."""
     return request.raw_path.partition("?")[0] if request.raw_path.startswith("/") else ""
-
-
-def _fields(request: web.BaseRequest, target: Target) -> list[tuple[str, str]]:
-    """The header fields for upstream. An event stream is asked for uncompressed (measured: Cyrus mislabels it)."""
-    fields = to_upstream(request.headers.items())
-    if target.kind is not Kind.EVENTS:
-        return fields
-    return [
-        *((name, value) for name, value in fields if name.lower() != "accept-encoding"),
-        ("Accept-Encoding", "identity"),
-    ]

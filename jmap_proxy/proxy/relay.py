@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import struct
@@ -13,34 +14,27 @@ import structlog
 from aiohttp import web
 
 from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
-from jmap_proxy.proxy.endpoint import Kind
-from jmap_proxy.proxy.events import whole_events
-from jmap_proxy.proxy.headers import to_client
-from jmap_proxy.proxy.target import REDIRECTS, Target, local_location
+from jmap_proxy.proxy.door.cors import cors_fields
+from jmap_proxy.proxy.session.target import REDIRECTS, Target, local_location
+from jmap_proxy.proxy.wire.headers import to_client
 
 if TYPE_CHECKING:
     from jmap_proxy.origins import Origin
-    from jmap_proxy.proxy.session import Session
+    from jmap_proxy.proxy.door.access import Visitor
+    from jmap_proxy.proxy.session.session import Session
 
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
 
+HELD = 1.0
+"""Seconds that the head of such an answer waits for the rest; a client must not wait long for its first byte."""
+
+VARY = ("Vary", "Authorization")
+"""On every answer: at one URL each account sees its own, and no cache may mix them up (RFC 9111 §4.1)."""
+
 NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
 log = structlog.get_logger("jmap_proxy.proxy")
-
-
-class CloseDelimitedResponse(web.StreamResponse):
-    """A response whose end is the end of the connection (RFC 9112 §6.3): neither a length nor chunks.
-
-    For event streams: a client that reads below the chunked coding cuts events in two otherwise (measured: jmapc).
-    """
-
-    _length_check = False  # aiohttp's own, made for WebSockets: without it, it adds no Transfer-Encoding
-
-    def __init__(self, *, status: int, reason: str | None) -> None:
-        super().__init__(status=status, reason=reason)
-        self.force_close()
 
 
 async def relay(
@@ -48,7 +42,7 @@ async def relay(
     upstream: aiohttp.ClientResponse,
     target: Target,
     session: Session,
-    local: Origin,
+    visitor: Visitor,
 ) -> web.StreamResponse:
     """Pass the answer on.
 
@@ -60,7 +54,7 @@ async def relay(
         upstream: The server's answer, its body unread.
         target: What was asked for.
         session: Names the places that a redirect may lead to.
-        local: Origin of the proxy as the client sees it.
+        visitor: Who has asked.
 
     Raises:
         UpstreamMalformed: a redirect that leads out of the endpoints; nothing has been sent to the client.
@@ -68,19 +62,18 @@ async def relay(
     """
     if upstream.status < HTTPStatus.OK:
         raise UpstreamMalformed(f"the server answers {upstream.status} unasked", hint="check the account's server")
-    response = _head(request, upstream, target, session, local)
-    if request.method == "HEAD" or upstream.status in NO_BODY:
+    empty = request.method == "HEAD" or upstream.status in NO_BODY
+    whole = not empty and await _comes_at_once(upstream)
+    response = _head(request, upstream, target, session, visitor, whole=whole)
+    if empty:
         return response
     try:
         if isinstance(response, web.Response):
             response.body = await upstream.content.readexactly(upstream.content_length or 0)
             return response
         await response.prepare(request)
-        if isinstance(response, CloseDelimitedResponse):
-            await _relay_events(upstream, response)
-        else:
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
     except ConnectionResetError:  # the client has left
         raise
     except (aiohttp.ClientError, TimeoutError, EOFError) as error:
@@ -89,21 +82,30 @@ async def relay(
                 f"{target.origin} broke off its answer: {type(error).__name__}", hint="check the server and the network"
             ) from None
         log.warning("server broke off", path=target.url.partition("?")[0], error=type(error).__name__)
-        _cut(request, hard=not isinstance(response, CloseDelimitedResponse))
+        _cut(request)
         return response
     await response.write_eof()
     return response
 
 
-async def _relay_events(upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-    held = bytearray()
-    async for chunk in upstream.content.iter_any():
-        seen = len(held)
-        held += chunk
-        if cut := whole_events(held, seen):
-            await response.write(bytes(held[:cut]))
-            del held[:cut]
-    await response.write(bytes(held))
+def answer_fields(upstream: aiohttp.ClientResponse, visitor: Visitor) -> list[tuple[str, str]]:
+    """The header fields of an answer for the client, but for its framing and Location."""
+    return [*to_client(upstream.headers.items()), VARY, *cors_fields(visitor.web_origin)]
+
+
+async def _comes_at_once(upstream: aiohttp.ClientResponse) -> bool:
+    """Whether the answer's body is small, and there or broken off already."""
+    length, content = upstream.content_length, upstream.content
+    if length is None or length > SMALL:
+        return False
+    if content.exception() is None:  # aiohttp's `wait_eof` would not tell that one
+        with contextlib.suppress(aiohttp.ClientError):
+            try:
+                async with asyncio.timeout(HELD):
+                    await content.wait_eof()
+            except TimeoutError:
+                return False
+    return True
 
 
 def _head(
@@ -111,21 +113,19 @@ def _head(
     upstream: aiohttp.ClientResponse,
     target: Target,
     session: Session,
-    local: Origin,
+    visitor: Visitor,
+    *,
+    whole: bool,
 ) -> web.StreamResponse:
-    response: web.StreamResponse
     length = upstream.content_length
-    if target.kind is Kind.EVENTS and length is None and upstream.status == HTTPStatus.OK:
-        response = CloseDelimitedResponse(status=upstream.status, reason=upstream.reason)
-    elif length is not None and length <= SMALL and request.method != "HEAD":
-        response = web.Response(status=upstream.status, reason=upstream.reason)
-    else:
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason)
-    for name, value in to_client(upstream.headers.items()):
-        response.headers.add(name, value)
-    if length is not None and upstream.status not in NO_BODY and not isinstance(response, web.Response):
+    kind = web.Response if whole else web.StreamResponse
+    response = kind(status=upstream.status, reason=upstream.reason)
+    response.headers.extend(answer_fields(upstream, visitor))
+    if length is not None and upstream.status not in NO_BODY and not whole:
         response.content_length = length
-    location = _location(upstream, target, session, local)
+    if not request.content.is_eof():
+        response.force_close()  # the server has seen enough of the request; its rest is of no use to anybody
+    location = _location(upstream, target, session, visitor.local)
     if location:
         response.headers["Location"] = location
     return response
@@ -146,12 +146,11 @@ def _location(upstream: aiohttp.ClientResponse, target: Target, session: Session
     return f"{local}{path}"
 
 
-def _cut(request: web.BaseRequest, *, hard: bool) -> None:
-    """End the client's connection in the middle; `hard` by a reset, which a client of HTTP/1.0 sees as an error too."""
+def _cut(request: web.BaseRequest) -> None:
+    """End the client's connection in the middle by a reset, which a client of HTTP/1.0 sees as an error too."""
     if request.transport is None:
         return
-    if hard:
-        linger = struct.pack("ii", 1, 0)
-        with contextlib.suppress(OSError):  # the client has just closed it
-            request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    linger = struct.pack("ii", 1, 0)
+    with contextlib.suppress(OSError):  # the client has just closed it
+        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     request.transport.abort()

@@ -10,13 +10,15 @@ from typing import Any
 import aiohttp
 
 from jmap_proxy.errors import JmapProxyError, UpstreamRefusedToken
-from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.door import Door
-from jmap_proxy.proxy.exchange import Exchange
-from jmap_proxy.proxy.handler import Handler, Plane
-from jmap_proxy.proxy.listener import Listener
-from jmap_proxy.proxy.session import Policy
-from jmap_proxy.proxy.sessions import Sessions
+from jmap_proxy.origins import parse_origin, split_url
+from jmap_proxy.proxy.door.door import Door
+from jmap_proxy.proxy.forward import Bounds, Plane
+from jmap_proxy.proxy.handler import Handler
+from jmap_proxy.proxy.listener.listener import Listener
+from jmap_proxy.proxy.session.policy import Policy, mount_of
+from jmap_proxy.proxy.session.sessions import Sessions
+from jmap_proxy.proxy.upstream.exchange import Exchange
+from jmap_proxy.proxy.upstream.pool import Pool
 
 KEY = "the-local-key"
 AUTH = f"Authorization: Bearer {KEY}"
@@ -122,31 +124,31 @@ async def proxy_to(
     allowed: tuple[str, ...] = (),
     rewrite: Any = "map",
     door: Door | None = None,
-    upload_replay: int = 1 << 20,
-    body_patience: float = 60,
+    bounds: Bounds | None = None,
+    first_byte: float = 4.0,
     patience: float = 0.2,
     source: Any = None,
+    **listening: Any,
 ) -> AsyncIterator[Proxy]:
-    """A proxy in front of the Session URL `server`."""
+    """A proxy in front of the Session URL `server`; `listening` is for its listener."""
     tokens = tokens or Tokens()
-    origin = parse_origin(server)
-    policy = Policy(origin, frozenset({origin, *map(parse_origin, allowed)}), rewrite)
+    origin, path = split_url(server)
+    policy = Policy(origin, frozenset({origin, *map(parse_origin, allowed)}), rewrite, mount_of(path))
     skipped = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     async with (
         aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, skip_auto_headers=skipped
+            connector=Pool(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=skipped,
         ) as http,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
-        exchange = Exchange(http, source or tokens, policy.allowed)
+        exchange = Exchange(http, source or tokens, policy.allowed, first_byte=first_byte)
         sessions = Sessions("alice", exchange, server, policy)
-        handler = Handler(
-            {"alice": Plane(exchange, sessions)},
-            door or Door({KEY: "alice", "orphan": "bob"}.get),
-            upload_replay=upload_replay,
-            body_patience=body_patience,
-        )
-        listener = Listener(handler, patience=patience)
+        handler = Handler({"alice": Plane(exchange, sessions)}, bounds or Bounds())
+        door = door or Door({KEY: "alice", "orphan": "bob"}.get)
+        listener = Listener(handler.at(door), patience=patience, **listening)
         proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens)
         try:
             yield proxy

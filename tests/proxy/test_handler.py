@@ -7,7 +7,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from jmap_proxy.errors import SignInNeeded, TokenDelayed
-from jmap_proxy.proxy.door import Door
+from jmap_proxy.proxy.door.door import Door
+from jmap_proxy.proxy.forward import Bounds
 from jmap_proxy.sandbox import MailServer
 from tests.proxy.support import AUTH, KEY, Proxy, Tokens, answering, proxy_to, raw_server
 
@@ -29,7 +30,11 @@ REFUSED = [
     (421, ("Host: localhost.evil.com", AUTH)),
     (403, (HOST, AUTH, "Origin: https://evil.com")),
     (403, (HOST, AUTH, "Origin: null")),
+    (403, (HOST, AUTH, "Origin: http://localhost:3000", "Origin: http://localhost:3000")),
     (403, (HOST, AUTH, "Sec-Fetch-Site: cross-site")),
+    (403, (HOST, AUTH, "Sec-Fetch-Site: same-site")),
+    (403, (HOST, AUTH, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate")),
+    (421, ("Host: 0.0.0.0", AUTH)),
     (401, (HOST,)),
     (401, (HOST, "Authorization: Bearer wrong")),
     (401, (HOST, BASIC)),
@@ -224,7 +229,7 @@ async def test_a_bad_path_is_not_logged(proxy: Proxy) -> None:
 
 async def test_a_client_that_stops_in_the_middle_of_a_request_is_told(mail: MailServer) -> None:
     """408 and the end of the connection; the server sees nothing of the request."""
-    async with proxy_to(mail.session_url, body_patience=0.05) as proxy:
+    async with proxy_to(mail.session_url, bounds=Bounds(body_idle=0.05)) as proxy:
         path = "/" + (await proxy.url("apiUrl")).split("/", 3)[3]
         reader, _ = await proxy.raw(f"POST {path} HTTP/1.1", HOST, AUTH, "Content-Length: 9", body=b"abc")
         async with asyncio.timeout(5):

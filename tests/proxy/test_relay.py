@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from jmap_proxy.proxy.relay import _cut
 from jmap_proxy.sandbox import Fault, MailServer
-from tests.proxy.support import AUTH, Proxy, Serve, answering, proxy_to, raw_server, scripted
+from tests.proxy.support import AUTH, Proxy, answering, proxy_to, raw_server, scripted
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -118,46 +118,6 @@ async def test_an_unasked_upgrade_is_refused() -> None:
         assert response.status == 502
 
 
-def streaming(first: bytes, more: asyncio.Event, then: bytes, left: asyncio.Event, heads: list[bytes]) -> Serve:
-    """Sends `first`, on `more` also `then`, and sets `left` when the proxy has gone."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(OK + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        writer.write(b"%x\r\n%b\r\n" % (len(first), first))
-        await more.wait()
-        writer.write(b"%x\r\n%b\r\n" % (len(then), then))
-        await reader.read()
-        left.set()
-
-    return scripted(serve)
-
-
-@pytest.mark.parametrize("end", ["client leaves", "end_streams"])
-async def test_an_event_stream_comes_in_whole_events_until_somebody_ends_it(end: str) -> None:
-    """Close-delimited, uncompressed, one event in one piece; the exchange ends with the client or at the shutdown."""
-    more, left, heads = asyncio.Event(), asyncio.Event(), list[bytes]()
-    async with (
-        raw_server(streaming(b"data: a\n\ndata: b", more, b"c\n\n", left, heads)) as server,
-        proxy_to(f"{server}/.well-known/jmap") as proxy,
-    ):
-        reader = await start(proxy, "eventSourceUrl")
-        head = await reader.readuntil(b"\r\n\r\n")
-        assert b"Connection: close" in head
-        assert b"chunked" not in head
-        assert await reader.readexactly(9) == b"data: a\n\n"
-        more.set()
-        assert await reader.read(100) == b"data: bc\n\n"
-        assert b"Accept-Encoding: identity\r\n" in heads[0]
-        if end == "client leaves":
-            proxy.leave()
-        else:
-            proxy.handler.end_streams()
-            assert await reader.read() == b""
-        async with asyncio.timeout(5):
-            await left.wait()
-
-
 async def test_a_client_that_leaves_ends_the_exchange() -> None:
     """In the middle of a download, and nothing is said against the server."""
     left = asyncio.Event()
@@ -237,25 +197,7 @@ async def test_cutting_a_client_that_has_just_left_is_no_error() -> None:
         writer.transport.abort()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-        _cut(make_mocked_request("GET", "/", transport=writer.transport), hard=True)
-
-
-async def test_the_sandboxs_events_pass(mail: MailServer, proxy: Proxy) -> None:
-    """Each change as soon as the server tells it; the server's stream ends when the client leaves."""
-    async with proxy.request("GET", await proxy.url("eventSourceUrl")) as response:
-        assert response.content_type == "text/event-stream"
-        for state in ("s2", "s3"):
-            mail.push_state()
-            event = b""
-            async with asyncio.timeout(5):
-                while not event.endswith(b"\n\n"):
-                    event += await response.content.readany()
-            assert b"event: state\n" in event
-            assert f'"Email":"{state}"'.encode() in event.replace(b" ", b"")
-        assert mail.streams == 1
-    async with asyncio.timeout(5):
-        while mail.streams:  # noqa: ASYNC110 - the sandbox tells a number, no event
-            await asyncio.sleep(0)
+        _cut(make_mocked_request("GET", "/", transport=writer.transport))
 
 
 @pytest.mark.parametrize("size", [200_000, 3_000_000])

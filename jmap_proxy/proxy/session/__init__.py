@@ -1,0 +1,1 @@
+"""The JMAP Session: reading it, showing it, and which upstream URL a request means."""

@@ -1,0 +1,190 @@
+"""One request to the JMAP server: with a valid token, and once more with another one if that is refused.
+
+The token is added here and nowhere else, and only to a request for an allowed origin. aiohttp's exceptions are
+translated here.
+
+No upload waits for the server's own 100 Continue: aiohttp would wait for ever at a server that never sends one, many
+gateways send it before the server has seen the token, and a 401 in the middle of an upload is mended by the spool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from jmap_proxy.errors import TokenDelayed, UpstreamOriginRefused, UpstreamSilent, UpstreamSlow, UpstreamUnreachable
+from jmap_proxy.origins import Origin, parse_origin
+from jmap_proxy.proxy.wire.framing import check_answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from jmap_proxy.errors import UpstreamError
+    from jmap_proxy.proxy.source import TokenSource
+    from jmap_proxy.proxy.upstream.body import Body
+    from jmap_proxy.proxy.wire.headers import Field
+
+REPEATABLE = frozenset({"GET", "HEAD"})
+"""Methods of requests that change nothing, so that a client may be told to send them again (RFC 9110 §9.2.1)."""
+
+STREAM = aiohttp.ClientTimeout(total=None)
+"""For streams that may be silent for long."""
+
+PROMPT = aiohttp.ClientTimeout(total=30)
+"""Seconds for what is small: the Session."""
+
+ANSWERED = aiohttp.ClientTimeout(total=None, sock_read=120)
+"""Seconds from the request to the answer, and from one piece of the answer to the next."""
+
+LEAST = 0.2
+"""Seconds that each step gets, however late it is; the source's own patience ends first, and its errors say more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request as it is to be sent, but for the token.
+
+    Attributes:
+        timeout: Its `connect` is the exchange's.
+        prompt: Whether the answer's head must come in time too; only for what can be asked again.
+    """
+
+    method: str
+    url: str
+    fields: list[Field] = field(repr=False)
+    body: Body | None = None
+    timeout: aiohttp.ClientTimeout = ANSWERED
+    prompt: bool = False
+
+
+class Exchange:
+    """Sends one account's requests.
+
+    Args:
+        http: Session without cookies, environment proxies or decompression; its maker owns it.
+        source: Gives the tokens.
+        allowed: Origins that may get the token.
+        first_byte: Seconds in which tokens and the connection must be there, and a prompt call's answer.
+    """
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        source: TokenSource,
+        allowed: frozenset[Origin],
+        *,
+        first_byte: float = 4.0,
+    ) -> None:
+        self.first_byte = first_byte
+        self._http = http
+        self._source = source
+        self._allowed = allowed
+
+    async def see_token(self) -> None:
+        """See that there is a token, before a client is asked for a body. Raises TokenError."""
+        await self._in_time(self._due(), self._source.ensure_valid_token())
+
+    @asynccontextmanager
+    async def send(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The server's answer, never a 401; it is released when the context ends.
+
+        Raises:
+            TokenError: there is no token; nothing was sent.
+            UpstreamOriginRefused: the URL is on an origin that may not get the token; nothing was sent.
+            UpstreamUnreachable: no connection, or it broke before the answer.
+            UpstreamSlow: no connection in time, so that nothing was sent, or no answer to what can be asked again.
+            UpstreamSilent: no answer to what may have changed something.
+            UpstreamRefusedToken: 401 also with the second token.
+            UpstreamMalformed: the answer's head is ambiguous.
+        """
+        origin = parse_origin(call.url)
+        if origin not in self._allowed or not origin.is_safe_for_secrets:
+            raise UpstreamOriginRefused(f"{origin} may not get the token", hint="see the account's upstream_origins")
+        response = await self._send_with_retry(call)
+        try:
+            check_answer(response.version or (1, 1), response.status, response.reason or "", response.headers)
+            yield response
+        finally:
+            response.close()  # a connection whose answer has come whole is back in the pool already
+
+    async def _send_with_retry(self, call: Call) -> aiohttp.ClientResponse:
+        due = self._due()
+        token = await self._in_time(due, self._source.ensure_valid_token())
+        left = due - _now()
+        response = await self._send(call, token, due)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        response.close()
+        if not call.prompt:
+            due = _now() + left  # the server's time does not count, nor that of a client that sends an upload
+        token = await self._in_time(due, self._source.replace_rejected(token))
+        if call.body is not None and not await call.body.can_replay():
+            raise TokenDelayed(
+                "the server refused the token in the middle of an upload that is too large to be sent again",
+                hint="send it again, the token is fresh now; limits.upload_replay sets the size",
+                retry_after=1,
+            )
+        response = await self._send(call, token, due)
+        if response.status != HTTPStatus.UNAUTHORIZED:
+            return response
+        response.close()
+        raise self._source.refused_again(token)
+
+    async def _send(self, call: Call, token: str, due: float) -> aiohttp.ClientResponse:
+        headers = CIMultiDict(call.fields)
+        headers["Authorization"] = f"Bearer {token}"
+        if call.body is not None and call.body.length is not None:
+            headers["Content-Length"] = str(call.body.length)
+        now = _now()
+        due = max(due, now + LEAST)
+        times = call.timeout
+        try:
+            async with asyncio.timeout_at(due if call.prompt else None):
+                return await self._http.request(
+                    call.method,
+                    URL(call.url, encoded=True),
+                    headers=headers,
+                    data=None if call.body is None else call.body.chunks(),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=times.total, connect=due - now, sock_read=times.sock_read),
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
+            # ValueError: by it aiohttp tells a field with control characters, and idna a host that it cannot encode
+            raise self._translate(error, call) from None
+
+    def _due(self) -> float:
+        return _now() + self.first_byte
+
+    async def _in_time(self, due: float, token: Awaitable[str]) -> str:
+        """The token, if it comes in time. The source's refresh goes on without those who wait for it."""
+        try:
+            async with asyncio.timeout_at(max(due, _now()) + LEAST):
+                return await token
+        except TimeoutError:
+            raise TokenDelayed(
+                "the identity provider has not given a token in time", hint="try again", retry_after=2
+            ) from None
+
+    def _translate(self, error: Exception, call: Call) -> UpstreamError:
+        """What the client is told; the exception's own text is left out, since it can hold header fields."""
+        origin = str(parse_origin(call.url))
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError | ssl.SSLError):
+            return UpstreamUnreachable(
+                f"{origin}: the TLS certificate is not good", hint="for a private CA set the account's ca_file"
+            )
+        if isinstance(error, TimeoutError):
+            harmless = call.method in REPEATABLE or isinstance(error, aiohttp.ConnectionTimeoutError)
+            return UpstreamSlow(origin, self.first_byte) if harmless else UpstreamSilent(origin)
+        return UpstreamUnreachable(f"{origin}: {type(error).__name__}", hint="check the server and the network")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Long searches for bytes that break the proxy: `make fuzz`. Everything here asks a proxy that listens."""

@@ -1,0 +1,273 @@
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from jmap_proxy.proxy.listener.connections import MOST_READ_AWAY
+from jmap_proxy.proxy.listener.listener import Listener
+from tests.support.certificates import private_authority
+from tests.support.clock import Clock
+
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE = 10.0
+
+
+@dataclass
+class Host:
+    """A listener; its answers wait for `go` where the path says so, and leave request bodies unread."""
+
+    listener: Listener
+    clock: Clock
+    port: int = 0
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection on which these bytes have been sent, and have been read by the listener."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)
+        writer.write(sent)
+        for _ in range(10):
+            await asyncio.sleep(0)  # loopback: what was sent is there at once, the loop only has to take it in
+        return reader, writer
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """The next answer on a connection."""
+    line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
+    fields = dict(text.split(": ", 1) for text in lines)
+    return int(line.split()[1]), fields, await reader.readexactly(int(fields["Content-Length"]))
+
+
+@asynccontextmanager
+async def hosting(**settings: Any) -> AsyncIterator[Host]:
+    """A listener on loopback, whose rounds are made by hand."""
+    clock = Clock(0)
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/wait":
+            place.entered.set()
+            await place.go.wait()
+        return web.Response(status=401 if request.path == "/refused" else 200, body=b"served")
+
+    place = Host(Listener(serve, patience=0.1, clock=clock, **({"head": PATIENCE} | settings)), clock)
+    place.port = int((await place.listener.open("127.0.0.1", 0)).rpartition(":")[2])
+    try:
+        yield place
+    finally:
+        for writer in place.writers:
+            writer.close()
+        await place.listener.close()
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[Host]:
+    """Give a listener with places enough."""
+    async with hosting() as place:
+        yield place
+
+
+async def test_half_a_head_gets_408(host: Host) -> None:
+    """In time, as problem details, and the connection ends."""
+    reader, _ = await host.connect(HEAD[:-1])
+    host.clock.now = PATIENCE
+    assert host.listener.admission.end_late() == 1
+    status, fields, body = await answer(reader)
+    assert (status, fields["Content-Type"], fields["Connection"]) == (408, "application/problem+json", "close")
+    assert json.loads(body)["type"] == "urn:jmap-proxy:error:head-timeout"
+    assert await reader.read() == b""
+
+
+async def test_bytes_that_trickle_do_not_gain_time(host: Host) -> None:
+    """What counts is when the head began."""
+    reader, writer = await host.connect(HEAD[:5])
+    host.clock.now = PATIENCE - 1
+    writer.write(HEAD[5:9])
+    await host.connect()
+    host.clock.now = PATIENCE
+    assert host.listener.admission.end_late() == 1
+    assert (await answer(reader))[0] == 408
+
+
+async def test_silence_is_just_ended(host: Host) -> None:
+    """Who has sent nothing, gets nothing: a client may open a connection ahead, and would take a 408 for its answer."""
+    reader, _ = await host.connect()
+    host.clock.now = PATIENCE
+    assert host.listener.admission.end_late() == 1
+    assert await reader.read() == b""
+
+
+async def test_the_next_head_has_its_own_time(host: Host) -> None:
+    """A kept connection may be idle for longer; once the next request has begun, its time runs."""
+    reader, writer = await host.connect(HEAD)
+    assert (await answer(reader))[0] == 200
+    host.clock.now = PATIENCE
+    assert host.listener.admission.end_late() == 0
+    writer.write(HEAD[:3])
+    await host.connect()
+    host.clock.now = 2 * PATIENCE
+    assert host.listener.admission.end_late() >= 1
+    assert (await answer(reader))[0] == 408
+    assert await reader.read() == b""
+
+
+async def test_a_body_is_not_a_head(host: Host) -> None:
+    """A body that comes piece by piece, and its last piece, start no clock; another limit is about those."""
+    reader, writer = await host.connect(b"POST /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n1")
+    await host.entered.wait()
+    for piece in (b"2", b"3"):
+        writer.write(piece)
+        await host.connect(HEAD)
+        host.clock.now += PATIENCE
+        assert host.listener.admission.end_late() == 0
+    host.go.set()
+    assert (await answer(reader))[0] == 200
+    host.clock.now += PATIENCE
+    assert host.listener.admission.end_late() == 0
+
+
+async def test_a_late_head_costs_an_earlier_request_nothing(host: Host) -> None:
+    """What is half pipelined behind it only ends the connection afterwards."""
+    reader, writer = await host.connect(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+    await host.entered.wait()
+    writer.write(HEAD[:3])
+    await host.connect(HEAD)
+    host.clock.now = PATIENCE
+    assert host.listener.admission.end_late() == 1
+    host.go.set()
+    assert (await answer(reader))[0] == 200
+    assert await reader.read() == b""
+
+
+async def test_rounds_are_made() -> None:
+    """Nobody has to ask for it."""
+    async with hosting(head=0.01) as host:
+        reader, _ = await host.connect(HEAD[:5])
+        host.clock.now = 1
+        assert (await answer(reader))[0] == 408
+
+
+async def test_a_tls_handshake_has_to_come_to_its_end(tmp_path: Path) -> None:
+    """A client that opens a connection to the https port and says nothing is put out."""
+    _, context = private_authority(tmp_path)
+    async with hosting(tls=context, head=0.05) as host:
+        reader, _ = await host.connect()
+        assert await reader.read() == b""
+
+
+async def test_newcomers_make_room() -> None:
+    """A client that sends its request is served although all places are taken by some that have not."""
+    async with hosting(connections=2) as host:
+        first, _ = await host.connect(HEAD[:5])
+        second, _ = await host.connect()
+        third, _ = await host.connect(HEAD)
+        assert (await answer(third))[0] == 200
+        assert await first.read() == b""
+        assert not second.at_eof()
+        assert len(host.listener.admission) == 2
+
+
+async def test_idle_connections_make_room() -> None:
+    """After the newcomers, it is the one that has been idle longest."""
+    async with hosting(connections=2) as host:
+        readers = []
+        for _ in range(2):
+            reader, _ = await host.connect(HEAD)
+            assert (await answer(reader))[0] == 200
+            readers.append(reader)
+        new, _ = await host.connect(HEAD)
+        assert (await answer(new))[0] == 200
+        assert await readers[0].read() == b""
+        assert not readers[1].at_eof()
+
+
+async def test_when_all_are_at_work_a_new_one_is_told() -> None:
+    """503 with Retry-After; those at work are not disturbed, and a place that becomes free is given away again."""
+    async with hosting(connections=1) as host:
+        busy, busy_writer = await host.connect(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        await host.entered.wait()
+        reader, _ = await host.connect(HEAD)
+        status, fields, body = await answer(reader)
+        assert (status, fields["Retry-After"], fields["Connection"]) == (503, "1", "close")
+        assert json.loads(body)["type"] == "urn:jmap-proxy:error:too-many-connections"
+        host.go.set()
+        assert (await answer(busy))[0] == 200
+        busy_writer.close()
+        reader, _ = await host.connect(HEAD)
+        assert (await answer(reader))[0] == 200
+
+
+async def test_a_refusal_reaches_a_client_that_is_still_sending(host: Host) -> None:
+    """Its body is read away for a while, so that no reset overtakes the answer."""
+    size = MOST_READ_AWAY // 2
+    reader, writer = await host.connect(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+    writer.write(bytes(size))
+    await writer.drain()
+    status, fields, body = await answer(reader)
+    assert (status, fields["Connection"], body) == (401, "close", b"served")
+    assert await reader.read() == b""
+
+
+async def test_but_not_for_ever(host: Host) -> None:
+    """Who goes on sending is cut."""
+    _, writer = await host.connect(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n\r\n")
+    with pytest.raises(ConnectionError):
+        await _send_for_ever(writer)
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter, size: int = 1 << 20, pause: float = 0) -> None:
+    while True:
+        writer.write(bytes(size))
+        await writer.drain()
+        await asyncio.sleep(pause)
+
+
+async def test_nor_does_a_silent_client_hold_the_connection(host: Host) -> None:
+    """One that was asked for its body and neither sends it nor leaves: its place is free after a short time."""
+    reader, writer = await host.connect(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n")
+    assert (await answer(reader))[0] == 401
+    assert await reader.read() == b""
+    async with asyncio.timeout(8):  # aiohttp would take ten seconds
+        with pytest.raises(ConnectionError):
+            await _send_for_ever(writer, size=1, pause=0.05)
+    assert len(host.listener.admission) == 0
+
+
+async def test_a_small_body_that_nobody_wants_does_not_cost_the_connection(host: Host) -> None:
+    """A client that is asked for its key sends the request again on the same connection."""
+    reader, writer = await host.connect(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n")
+    status, fields, _ = await answer(reader)
+    assert status == 401
+    assert "Connection" not in fields
+    writer.write(b"abc" + HEAD)
+    assert (await answer(reader))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"GET / SECRET\r\n\r\n", b"G\x00ET SECRET\r\n\r\n", b"SECRET\r\n\r\n"])
+async def test_malformed_requests_are_repeated_nowhere(
+    host: Host, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    """The client gets problem details, the log a line; neither holds what was sent."""
+    with caplog.at_level(logging.DEBUG):
+        reader, _ = await host.connect(sent)
+        status, fields, body = await answer(reader)
+    assert (status, fields["Content-Type"]) == (400, "application/problem+json")
+    assert b"SECRET" not in body
+    assert {record.levelname for record in caplog.records if record.name == "jmap_proxy.http"} <= {"INFO", "DEBUG"}
+    assert caplog.records
+    assert "SECRET" not in caplog.text
+
+
+async def test_an_upgrade_that_is_declined_ends_the_connection(host: Host) -> None:
+    """A client that offers h2c gets its answer; what it sends behind that would be dropped, so it is told to close."""
+    reader, _ = await host.connect(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    status, fields, _ = await answer(reader)
+    assert (status, fields["Connection"]) == (200, "close")

@@ -1,0 +1,61 @@
+import asyncio
+
+import pytest
+
+from jmap_proxy.proxy.streams import Streams
+
+
+async def stream(streams: Streams, account: str, began: asyncio.Event) -> None:
+    """Be an open stream."""
+    with streams.listed(account):
+        began.set()
+        await asyncio.Event().wait()
+
+
+async def opened(streams: Streams, *accounts: str) -> list[asyncio.Task[None]]:
+    """An open stream for each of the accounts."""
+    tasks = []
+    for account in accounts:
+        began = asyncio.Event()
+        tasks.append(asyncio.create_task(stream(streams, account, began)))
+        await began.wait()
+    return tasks
+
+
+async def test_an_accounts_streams_are_ended() -> None:
+    """Those of the others stay, until all are ended; who has ended is not counted any more."""
+    streams = Streams()
+    first, second, other = await opened(streams, "alice", "alice", "bob")
+    assert (streams.count("alice"), streams.count("bob")) == (2, 1)
+    streams.end("alice")
+    await asyncio.wait([first, second])
+    assert first.cancelled()
+    assert second.cancelled()
+    assert (streams.count("alice"), streams.count("bob")) == (0, 1)
+    streams.end()
+    await asyncio.wait([other])
+    assert other.cancelled()
+    assert streams.count("bob") == 0
+
+
+async def test_a_stream_that_ends_by_itself_is_not_counted() -> None:
+    """Nor cancelled later."""
+    streams = Streams()
+    with streams.listed("alice"):
+        assert streams.count("alice") == 1
+    assert streams.count("alice") == 0
+    streams.end()
+    await asyncio.sleep(0)
+
+
+async def test_only_tasks_are_streams() -> None:
+    """Nothing else could be ended."""
+    refused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    def not_in_a_task() -> None:
+        with pytest.raises(RuntimeError), Streams().listed("alice"):
+            pass
+        refused.set_result(True)
+
+    asyncio.get_running_loop().call_soon(not_in_a_task)
+    assert await refused

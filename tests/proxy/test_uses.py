@@ -1,0 +1,26 @@
+import asyncio
+
+import pytest
+
+from jmap_proxy.proxy.uses import Uses
+
+
+async def test_it_is_over_when_the_last_use_ends() -> None:
+    """Uses may overlap, and end by an error."""
+    uses = Uses()
+    with uses:
+        over = asyncio.create_task(uses.over())
+        with pytest.raises(ValueError, match="broken"), uses:
+            int("broken")
+        await asyncio.sleep(0)
+        assert not over.done()
+    await over
+
+
+async def test_what_nobody_uses_is_over_at_once() -> None:
+    """Before the first use, and after the last."""
+    uses = Uses()
+    await uses.over()
+    with uses:
+        pass
+    await uses.over()

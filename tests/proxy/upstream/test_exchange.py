@@ -1,0 +1,307 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from jmap_proxy.errors import TokenDelayed, UpstreamSilent, UpstreamSlow
+from jmap_proxy.origins import parse_origin
+from jmap_proxy.proxy.upstream.body import BufferedBody
+from jmap_proxy.proxy.upstream.exchange import STREAM, Call, Exchange
+from jmap_proxy.sandbox import Fault, MailServer
+from tests.proxy.support import Proxy, Tokens, answering, proxy_to, raw_server, scripted
+
+ECHO = json.dumps({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"a": "é"}, "0"]]}).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+async def api(proxy: Proxy) -> tuple[int, Any, Any]:
+    """One API request: status, JSON, header."""
+    async with proxy.request("POST", await proxy.url("apiUrl"), data=ECHO, headers=JSON) as response:
+        return response.status, json.loads(await response.read()), response.headers
+
+
+async def test_a_refused_token_is_replaced_and_the_body_replayed(
+    proxy: Proxy, mail: MailServer, tokens: Tokens
+) -> None:
+    """The client gets a good answer; the server saw the request twice, with one token each."""
+    await proxy.session()
+    mail.refused_tokens.add("good")
+    status, answer, _ = await api(proxy)
+    assert (status, answer["methodResponses"][0][1]) == (200, {"a": "é"})
+    assert tokens.calls.count("replace good") == 1
+    assert mail.requests[-1].token == "better"
+
+
+async def test_the_replayed_body_is_the_same_byte_for_byte() -> None:
+    """Both times."""
+    bodies = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        bodies.append(await reader.readexactly(len(ECHO)))
+        status = b"401 No" if len(bodies) == 1 else b"200 OK"
+        writer.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    async with (
+        raw_server(scripted(serve)) as server,
+        proxy_to(f"{server}/.well-known/jmap", Tokens("good", "better")) as proxy,
+    ):
+        assert (await api(proxy))[0] == 200
+    assert bodies == [ECHO, ECHO]
+
+
+async def test_a_server_that_refuses_everything_is_asked_twice(proxy: Proxy, mail: MailServer, tokens: Tokens) -> None:
+    """One retry, then a clear 502 and never the server's 401 or challenge."""
+    await proxy.session()
+    mail.refuse_all = True
+    before = len(mail.requests)
+    async with proxy.request("GET", "/.well-known/jmap") as response:
+        assert response.status == 502
+        assert "WWW-Authenticate" not in response.headers
+        assert (await response.json(content_type=None))["type"].endswith("upstream-refused-token")
+    assert len(mail.requests) == before + 2
+    assert tokens.calls[-1] == "refused better"
+
+
+async def test_no_token_goes_to_another_origin(tokens: Tokens) -> None:
+    """A Session redirect to an origin that is not allowed is refused before anything is sent there."""
+    seen: list[bytes] = []
+    async with raw_server(answering(b"", seen)) as other:
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            location = f"HTTP/1.1 302 Found\r\nLocation: {other}/x\r\nContent-Length: 0\r\n\r\n"
+            writer.write(location.encode())
+
+        async with (
+            raw_server(serve) as server,
+            proxy_to(f"{server}/s", tokens) as proxy,
+            proxy.request("GET", "/.well-known/jmap") as response,
+        ):
+            assert response.status == 502
+            assert other in (await response.json(content_type=None))["detail"]
+    assert seen == []
+
+
+async def test_plain_http_beyond_the_machine_gets_no_token() -> None:
+    """Even if it is the configured server."""
+    tokens = Tokens()
+    async with proxy_to("http://192.0.2.1/s", tokens) as proxy, proxy.request("GET", "/.well-known/jmap") as response:
+        assert (await response.json(content_type=None))["type"].endswith("upstream-origin-refused")
+    assert tokens.calls == []
+
+
+@pytest.mark.parametrize("fault", [Fault(drop=True), Fault(drop_early=True)])
+async def test_a_post_is_never_repeated_after_a_connection_error(proxy: Proxy, mail: MailServer, fault: Fault) -> None:
+    """The server sees it once and the client gets a clear 502."""
+    await proxy.session()
+    mail.faults.add("api", fault)
+    status, problem, header = await api(proxy)
+    assert (status, problem["status"], header["Content-Type"]) == (502, 502, "application/problem+json")
+    assert [request.method for request in mail.requests].count("POST") == 1
+
+
+async def test_a_server_that_is_down_is_told() -> None:
+    """502 with the origin and a hint."""
+    async with raw_server(answering(b"")) as server:
+        pass
+    async with proxy_to(f"{server}/s") as proxy, proxy.request("GET", "/.well-known/jmap") as response:
+        problem = await response.json(content_type=None)
+        assert (response.status, problem["type"]) == (502, "urn:jmap-proxy:error:upstream-unreachable")
+        assert server in problem["detail"]
+
+
+async def test_bad_tls_is_told() -> None:
+    """What does not speak TLS, or shows no good certificate, gets no token."""
+
+    async def garbage(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 this is not TLS\r\n")
+        await writer.drain()
+
+    async with (
+        raw_server(garbage) as server,
+        proxy_to(server.replace("http", "https") + "/s") as proxy,
+        proxy.request("GET", "/.well-known/jmap") as response,
+    ):
+        assert (response.status, "TLS" in await response.text()) == (502, True)
+
+
+class Held:
+    """A server that reads the head of each request and answers when it is told to; the first answers are `first`."""
+
+    def __init__(self, *first: bytes) -> None:
+        self.answers = list(first)
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
+        self.left = asyncio.Event()
+        self.heads: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As a raw server."""
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        self.asked.set()
+        asking = asyncio.create_task(reader.read())
+        await asyncio.wait([asking, asyncio.create_task(self.release.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if asking.done():
+            self.left.set()
+        answer = self.answers.pop(0) if self.answers else b"HTTP/1.1 200 OK"
+        writer.write(answer + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+
+class Slow(Tokens):
+    """A source that lets those who want a token wait, at the start or for another one; `seconds` None: for ever."""
+
+    def __init__(self, *tokens: str, at: str, seconds: float | None = None) -> None:
+        super().__init__(*tokens)
+        self._at = at
+        self._seconds = seconds
+
+    async def ensure_valid_token(self) -> str:
+        """Wait if it is the start."""
+        await self._wait("ensure")
+        return await super().ensure_valid_token()
+
+    async def replace_rejected(self, rejected: str) -> str:
+        """Wait if it is for another one."""
+        await self._wait("replace")
+        return await super().replace_rejected(rejected)
+
+    async def _wait(self, step: str) -> None:
+        come = asyncio.Event()
+        if self._seconds is not None:
+            asyncio.get_running_loop().call_later(self._seconds, come.set)
+        if step == self._at:
+            await come.wait()
+
+
+@asynccontextmanager
+async def exchange_with(origin: str, tokens: Tokens | None = None, first_byte: float = 0.05) -> AsyncIterator[Exchange]:
+    """An exchange with one origin."""
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        yield Exchange(http, tokens or Tokens(), frozenset({parse_origin(origin)}), first_byte=first_byte)
+
+
+async def status(exchange: Exchange, call: Call) -> int:
+    """The status of the answer."""
+    async with exchange.send(call) as response:
+        return response.status
+
+
+async def test_what_can_be_asked_again_must_be_answered_in_time() -> None:
+    """503 with Retry-After, and the exchange with the server is ended."""
+    server = Held()
+    async with raw_server(server.serve) as origin, exchange_with(origin) as exchange:
+        with pytest.raises(UpstreamSlow) as caught:
+            await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
+        async with asyncio.timeout(5):
+            await server.left.wait()
+    assert (caught.value.status, caught.value.headers()) == (503, {"Retry-After": "2"})
+    assert "limits.first_byte" in caught.value.hint
+
+
+@pytest.mark.parametrize("call", [Call("POST", "/post", []), Call("GET", "/events", [], timeout=STREAM)])
+async def test_what_the_server_has_got_is_waited_for(call: Call) -> None:
+    """A request that may change something, and a stream: also when another one is given up meanwhile."""
+    server = Held()
+    async with raw_server(server.serve) as origin, exchange_with(origin) as exchange:
+        waiting = asyncio.create_task(status(exchange, Call(call.method, origin + call.url, [], timeout=call.timeout)))
+        await server.asked.wait()
+        with pytest.raises(UpstreamSlow):
+            await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
+        server.release.set()
+        assert await waiting == 200
+
+
+async def test_a_server_that_says_nothing_leaves_the_outcome_unknown() -> None:
+    """504 and no Retry-After: a client that repeated it could do the same thing twice."""
+    server = Held()
+    call = Call("POST", "/x", [], BufferedBody(b"{}"), timeout=aiohttp.ClientTimeout(sock_read=0.05))
+    async with raw_server(server.serve) as origin, exchange_with(origin) as exchange:
+        with pytest.raises(UpstreamSilent) as caught:
+            await status(exchange, Call(call.method, f"{origin}/x", [], call.body, timeout=call.timeout))
+    assert (caught.value.status, caught.value.headers()) == (504, {})
+    assert len(server.heads) == 1
+
+
+async def test_a_connection_that_does_not_come_in_time_costs_nothing() -> None:
+    """Nothing was sent, so that also a POST is told to come again."""
+    greeted = asyncio.Event()
+
+    async def never_shakes_hands(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        greeted.set()
+        await reader.read()
+
+    async with raw_server(never_shakes_hands) as server, asyncio.timeout(10):
+        origin = server.replace("http", "https")
+        async with exchange_with(origin) as exchange:
+            with pytest.raises(UpstreamSlow):
+                await status(exchange, Call("POST", f"{origin}/x", [], BufferedBody(b"{}")))
+        await greeted.wait()
+
+
+@pytest.mark.parametrize(("at", "sent"), [("ensure", 0), ("replace", 1)])
+async def test_a_token_is_not_waited_for_without_end(at: str, sent: int) -> None:
+    """503 with Retry-After; a POST waits no longer than a GET, since it is not under way."""
+    server = Held(b"HTTP/1.1 401 No")
+    server.release.set()
+    async with (
+        raw_server(server.serve) as origin,
+        exchange_with(origin, Slow("good", "better", at=at)) as exchange,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(TokenDelayed) as caught:
+            await status(exchange, Call("POST", f"{origin}/x", [], BufferedBody(b"{}")))
+        assert caught.value.headers() == {"Retry-After": "2"}
+        assert len(server.heads) == sent
+        if at == "ensure":
+            with pytest.raises(TokenDelayed):
+                await exchange.see_token()
+
+
+async def test_the_time_that_the_server_takes_does_not_count() -> None:
+    """A token that is refused at the end of a long upload is replaced with the same patience as at the start."""
+    server = Held(b"HTTP/1.1 401 No")
+    source = Slow("good", "better", at="replace", seconds=0.6)
+    async with raw_server(server.serve) as origin, exchange_with(origin, source, first_byte=1.0) as exchange:
+        upload = asyncio.create_task(status(exchange, Call("POST", f"{origin}/x", [], BufferedBody(b"{}"))))
+        await server.asked.wait()
+        with pytest.raises(UpstreamSlow):
+            await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
+        server.release.set()
+        assert await upload == 200
+
+
+@pytest.mark.parametrize("number", [1, 10_000])
+async def test_provisional_answers_are_passed_over(number: int) -> None:
+    """100, 102 (Cyrus) and 103, also in floods; nothing of them reaches the client."""
+    provisional = [b"100 Continue\r\n", b"102 Processing\r\nX-Early: 1\r\n", b"103 Hints\r\nLink: </x>\r\n"]
+    flood = b"".join(b"HTTP/1.1 " + line + b"\r\n" for line in provisional) * number
+    async with (
+        raw_server(answering(flood + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as server,
+        proxy_to(f"{server}/.well-known/jmap") as proxy,
+        proxy.request("POST", await proxy.url("apiUrl"), data=ECHO) as response,
+    ):
+        assert (response.status, await response.read()) == (200, b"{}")
+        assert not {"Link", "X-Early"} & set(response.headers)
+
+
+async def test_provisional_answers_do_not_hold_up_what_must_come_in_time() -> None:
+    """A server that sends nothing else is given up as one that sends nothing."""
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+            await writer.drain()
+            await asyncio.sleep(0)
+
+    async with raw_server(endless) as origin, exchange_with(origin) as exchange, asyncio.timeout(10):
+        with pytest.raises(UpstreamSlow):
+            await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
