@@ -7,6 +7,7 @@ import sys
 import click
 
 from jmap_proxy import __version__
+from jmap_proxy.cli.cert import cert
 from jmap_proxy.cli.demo import demo
 from jmap_proxy.cli.key import key
 from jmap_proxy.cli.login import login
@@ -23,7 +24,7 @@ def commands() -> None:
     """Lets any JMAP client use a server that takes only OAuth 2.0."""
 
 
-for command in (demo, login, serve, status, token, key, logout):
+for command in (demo, login, serve, status, token, key, logout, cert):
     commands.add_command(command)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from contextlib import AsyncExitStack
@@ -18,12 +19,15 @@ from jmap_proxy.oauth.discovery import Discovery
 from jmap_proxy.oauth.http import ProviderHttp
 from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
+from jmap_proxy.origins import split_url
 from jmap_proxy.paths import state_folder
-from jmap_proxy.proxy.exchange import Exchange
-from jmap_proxy.proxy.handler import Plane
-from jmap_proxy.proxy.session import Policy
-from jmap_proxy.proxy.sessions import Sessions
-from jmap_proxy.tls import client_context
+from jmap_proxy.proxy.forward import Plane
+from jmap_proxy.proxy.session.policy import Policy, mount_of
+from jmap_proxy.proxy.session.sessions import Sessions
+from jmap_proxy.proxy.upstream.exchange import Exchange
+from jmap_proxy.proxy.upstream.pool import Pool
+from jmap_proxy.tls.certificate_folder import CertificateFolder
+from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
 from jmap_proxy.tokens.datakey import KeyFile
 from jmap_proxy.tokens.refresher import PATIENCE
@@ -57,7 +61,9 @@ class Assembly:
         self.data_key = KeyFile(self.state / "data.key")
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
+        self._connections = AsyncExitStack()
         self._stack = AsyncExitStack()
+        self._stack.push_async_callback(self._connections.aclose)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,7 +71,23 @@ class Assembly:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the parts that were made here; with those that `branch` has made, the connections stay open."""
         await self._stack.aclose()
+
+    def branch(self, config: Config) -> Assembly:
+        """Makes parts by another configuration over the same connections; to be closed before this one."""
+        twin = copy.copy(self)
+        twin.config = config
+        twin._stack = AsyncExitStack()  # noqa: SLF001 - of its own class
+        return twin
+
+    @property
+    def certificates(self) -> CertificateFolder:
+        """The local authority, and the certificate for https."""
+        return CertificateFolder(self.state / "tls", self.data_key, self.clock)
 
     def store(self, name: str) -> FileTokenStore:
         """The token store of an account."""
@@ -104,8 +126,10 @@ class Assembly:
     async def plane(self, name: str, source: TokenSource) -> Plane:
         """What forwards an account's requests with the tokens of `source`."""
         account = self.config.account(name)
-        policy = Policy(account.server_origin, account.allowed_origins, account.rewrite)
-        exchange = Exchange(await self._http(account.ca_file), source, policy.allowed)
+        server, path = split_url(account.session_url)
+        policy = Policy(server, account.allowed_origins, account.rewrite, mount_of(path))
+        http = await self._http(account.ca_file)
+        exchange = Exchange(http, source, policy.allowed, first_byte=self.config.limits.first_byte)
         sessions = Sessions(name, exchange, account.session_url, policy)
         self._stack.push_async_callback(sessions.close)
         return Plane(exchange, sessions)
@@ -121,7 +145,7 @@ class Assembly:
         """One session for all accounts that trust the same authorities: no cookies, no environment, nothing decoded."""
         if ca_file not in self._sessions:
             session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=Pool(
                     ssl=client_context(ca_file),
                     limit=0,
                     keepalive_timeout=CONNECTION_LIFE,
@@ -131,7 +155,7 @@ class Assembly:
                 trust_env=False,
                 skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             )
-            self._sessions[ca_file] = await self._stack.enter_async_context(session)
+            self._sessions[ca_file] = await self._connections.enter_async_context(session)
         return self._sessions[ca_file]
 
 

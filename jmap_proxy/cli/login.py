@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jmap_proxy.addresses import Address, parse_address
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
-from jmap_proxy.config import Address, Config, parse_address
 from jmap_proxy.origins import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from jmap_proxy.config import Config
 
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound to
 
@@ -59,9 +61,10 @@ def _reachable(scheme: str, address: Address, hosts: Sequence[str]) -> str:
 
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     click.echo(f"Signed in as {signed_in.username or name}.")
-    for scheme, text in (("http", config.listen.http), ("https", config.listen.https)):
-        if (address := parse_address(f"listen.{scheme}", text)) is not None:
-            click.echo(f"Session URL: {_reachable(scheme, address, config.listen.hosts)}/.well-known/jmap")
+    listen = config.listen
+    for scheme, text in (("http", config.account(name).listen), ("http", listen.http), ("https", listen.https)):
+        if (address := parse_address("listen", text)) is not None:
+            click.echo(f"Session URL: {_reachable(scheme, address, listen.hosts)}/.well-known/jmap")
     click.echo(f"User name: {signed_in.username or name}")
     if signed_in.local_key:
         click.echo(f"Local key: {signed_in.local_key}")

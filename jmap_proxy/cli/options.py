@@ -25,6 +25,10 @@ def _load(_context: click.Context, _parameter: click.Parameter, path: Path | Non
     return load_config(path or config_file(os.environ))
 
 
+def _place(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
+    return path or config_file(os.environ)
+
+
 def _set_level(_context: click.Context, _parameter: click.Parameter, level: str) -> str:
     configure_logging(level)
     return level
@@ -32,12 +36,22 @@ def _set_level(_context: click.Context, _parameter: click.Parameter, level: str)
 
 def with_config(command: Command) -> Command:
     """Adds --config; the command gets the checked configuration as `config`."""
+    return _config_option("config", _load)(command)
+
+
+def with_config_file(command: Command) -> Command:
+    """Adds --config; the command gets the place of the configuration file as `config_file`."""
+    return _config_option("config_file", _place)(command)
+
+
+def _config_option(name: str, callback: Callable[..., Any]) -> Callable[[Command], Command]:
     return click.option(
         "--config",
+        name,
         type=click.Path(path_type=Path, dir_okay=False),
-        callback=_load,
+        callback=callback,
         help="The configuration file (default: $JMAP_PROXY_CONFIG, else in the platform's config folder).",
-    )(command)
+    )
 
 
 def with_log_level(default: str) -> Callable[[Command], Command]:

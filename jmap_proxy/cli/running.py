@@ -1,92 +1,206 @@
-"""The proxy while it runs: its listeners, and how they end."""
+"""The proxy while it runs: its accounts and listeners, how they are exchanged, and how they end."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jmap_proxy.config import parse_address
+import msgspec
+import structlog
+
+from jmap_proxy.activation import OF_ACCOUNT, SHARED
+from jmap_proxy.cli.accounts import Accounts, close
+from jmap_proxy.cli.certificate import ServedCertificate
+from jmap_proxy.cli.changes import compare, in_force
+from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.proxy.door import Door
+from jmap_proxy.proxy.forward import Bounds
 from jmap_proxy.proxy.handler import Handler
-from jmap_proxy.proxy.listener import Listener
 from jmap_proxy.status.health import AdminHandler
-from jmap_proxy.tls import server_context
 from jmap_proxy.tokens.watch import StoreWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import ssl
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from jmap_proxy.activation import Inherited
     from jmap_proxy.cli.assembly import Assembly
+    from jmap_proxy.cli.changes import Changes
     from jmap_proxy.config import Config
-    from jmap_proxy.proxy.listener import Answer
 
 ADMIN_PATIENCE = 1.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+log = structlog.get_logger("jmap_proxy.cli")
+
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the proxy listens, as origins; "" where a listener is off."""
+    """Where the proxy listens, as origins; "" where a listener is off.
+
+    Attributes:
+        http: For all accounts.
+        https: For all accounts.
+        admin: Health and readiness.
+        unix: Path of the Unix socket.
+        own: Of the accounts that have a port of their own, by account.
+    """
 
     http: str
     https: str
     admin: str
+    unix: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
-async def running_proxy(assembly: Assembly) -> AsyncIterator[Addresses]:
+async def running_proxy(assembly: Assembly, inherited: Inherited | None = None) -> AsyncIterator[Addresses]:
+    """As `reloadable_proxy`, for those who will not change its configuration."""
+    async with reloadable_proxy(assembly, inherited) as proxy:
+        yield proxy.addresses
+
+
+@asynccontextmanager
+async def reloadable_proxy(assembly: Assembly, inherited: Inherited | None = None) -> AsyncIterator[RunningProxy]:
     """Serve all accounts while the context is open; then let the requests in flight finish.
+
+    Args:
+        assembly: Makes the parts.
+        inherited: Sockets of a service manager, used instead of the configured addresses.
 
     Raises:
         ConfigError: an address cannot be listened on, or a file of an account cannot be read.
+        StoreError: a file of the state folder cannot be used.
     """
-    config = assembly.config
-    refreshers = {name: await assembly.refresher(name) for name in config.accounts}
-    planes = {name: await assembly.plane(name, refresher) for name, refresher in refreshers.items()}
-    door = Door(
-        account_of=assembly.local_keys.account_of,
-        open_account=next((name for name, account in config.accounts.items() if account.local_auth == "none"), ""),
-        names=frozenset(name.lower().strip("[]") for name in config.listen.hosts),
-    )
-    handler = Handler(planes, door, upload_replay=config.limits.upload_replay)
-    admin = AdminHandler(lambda: {name: refresher.report() for name, refresher in refreshers.items()}, assembly.clock)
-    opened: list[Listener] = []
-    watch = asyncio.create_task(
-        StoreWatch({assembly.store(name).path: refresher for name, refresher in refreshers.items()}).run()
-    )
+    proxy = RunningProxy(assembly, inherited or {})
     try:
-        yield Addresses(
-            http=await _open(opened, "http", config.listen.http, handler, config),
-            https=await _open(opened, "https", config.listen.https, handler, config),
-            admin=await _open(opened, "admin", config.listen.admin, admin, config),
-        )
+        await proxy.take_up(assembly.config)
+        yield proxy
     finally:
-        watch.cancel()
-        handler.end_streams()
-        await asyncio.gather(*(listener.close() for listener in opened))
+        await proxy.close()
 
 
-async def _open(opened: list[Listener], key: str, text: str, answer: Answer, config: Config) -> str:
-    address = parse_address(f"listen.{key}", text)
-    if address is None:
-        return ""
-    tls = None
-    if key == "https":
-        tls = server_context(config.listen.cert_file, config.listen.key_file)
-    listener = Listener(answer, tls=tls, patience=ADMIN_PATIENCE if key == "admin" else config.limits.shutdown)
-    opened.append(listener)
+class RunningProxy:
+    """The proxy while it runs. Its start is no more than its first configuration.
+
+    Args:
+        assembly: Makes the parts.
+        inherited: Sockets of a service manager.
+    """
+
+    def __init__(self, assembly: Assembly, inherited: Inherited) -> None:
+        config = assembly.config
+        self._assembly = assembly
+        self._has_https = "https" in inherited
+        self._config = msgspec.structs.replace(config, accounts={})
+        self._accounts = Accounts(assembly)
+        self._handler = Handler(self._accounts.planes, _bounds(assembly, config))
+        self._admin = AdminHandler(self._accounts.reports, assembly.clock)
+        self._listeners = Listeners(config.limits, inherited)
+        self._certificate = ServedCertificate(assembly.certificates)
+        self._watch = StoreWatch(
+            self._accounts.refreshers, ended=lambda path: self._handler.end_streams(self._accounts.name_of(path))
+        )
+        self._watching: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where it listens now."""
+        shown = self._listeners.shown
+        return Addresses(
+            **{name: shown.get(name, "") for name in SHARED},
+            own={name.removeprefix(OF_ACCOUNT): at for name, at in shown.items() if name.startswith(OF_ACCOUNT)},
+        )
+
+    async def take_up(self, wanted: Config) -> None:
+        """Go on with this configuration. Nothing is dropped that it leaves as it is: connections, tokens, streams.
+
+        Raises:
+            ConfigError, StoreError: it cannot be; all goes on as before.
+        """
+        async with self._reloading:
+            config, late = in_force(self._config, wanted)
+            changes = compare(self._config, config)
+            to_make = (*changes.new, *changes.changed)
+            seen = await self._watch.identities(self._accounts.token_files(to_make))
+            async with AsyncExitStack() as undo:
+                made = await self._accounts.make(config, to_make)
+                undo.push_async_callback(close, made.values())
+                certificate = await self._certificate.prepare(config.listen) if self._shows_https(config) else None
+                opening = await self._listeners.open(self._ways(config, certificate and certificate[1].context))
+                undo.push_async_callback(opening.close)
+                self._accounts.check_saved(changes.changed)
+                undo.pop_all()
+            # from here on nothing can fail, and nothing is waited for: no request sees a half of it
+            self._accounts.exchange(config, made)
+            self._watch.expect(seen)
+            self._certificate.take(certificate)
+            self._listeners.take(opening)
+            self._handler.bounds = _bounds(self._assembly, config)
+            for name in (*changes.gone, *changes.changed):
+                self._handler.end_streams(name)
+            if self._watching is None:
+                self._watching = asyncio.create_task(self._watch.run(), name="token files")
+            else:
+                _log_changes(changes, late)
+            self._config = config
+
+    async def close(self) -> None:
+        """Stop listening, let the requests in flight finish, and close all parts."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._certificate.close()
+        self._handler.end_streams()
+        await self._listeners.close()
+        await self._accounts.close()
+
+    def _shows_https(self, config: Config) -> bool:
+        return self._has_https or bool(config.listen.https)
+
+    def _ways(self, config: Config, tls: ssl.SSLContext | None) -> list[Way]:
+        listen, patience = config.listen, config.limits.shutdown
+        door = shared_door(config, self._assembly.local_keys.account_of)
+        answer, unix = self._handler.at(door), self._handler.at(unix_door(config, door))
+        open_account = door.open_account
+        ways = [
+            Way("http", "listen.http", listen.http, answer, patience, open_account=open_account),
+            Way("https", "listen.https", listen.https, answer, patience, tls, open_account=open_account),
+            Way("admin", "listen.admin", listen.admin, self._admin, ADMIN_PATIENCE),
+            Way("unix", "listen.unix", "", unix, patience, path=_unix_path(self._assembly.state, listen.unix)),
+        ]
+        own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
+        return [*ways, *own]
+
+
+def _bounds(assembly: Assembly, config: Config) -> Bounds:
+    return Bounds(config.limits.upload_replay, config.limits.body_idle, spool_folder=str(assembly.state))
+
+
+def _unix_path(state: Path, text: str) -> Path | None:
+    """A relative path is in the state folder, the one folder that a confined service may write to."""
     try:
-        return await listener.open(address.host, address.port)
-    except (OSError, UnicodeError) as error:  # the latter: a host that no IDNA knows
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigError(
-            f"listen.{key}: cannot listen on {text}: {reason}",
-            hint="see whether another jmap-proxy is running, or choose another port",
-        ) from None
+        return state / Path(text).expanduser() if text else None
+    except RuntimeError:
+        raise ConfigError(f"listen.unix: {text}: there is no such home folder", hint="name it absolutely") from None
+
+
+def _log_changes(changes: Changes, late: Sequence[str]) -> None:
+    log.info(
+        "configuration taken up",
+        new=changes.new,
+        gone=changes.gone,
+        changed=changes.changed,
+        same=len(changes.same),
+        addresses=changes.addresses,
+    )
+    if late:
+        log.warning("some settings need a restart to be taken up", keys=late)
 
 
 def stop_signals() -> asyncio.Event:
@@ -106,3 +220,30 @@ def stop_signals() -> asyncio.Event:
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop)
     return stopped
+
+
+def reload_signal() -> asyncio.Event:
+    """An event that each SIGHUP sets, but for the one that says that our terminal was closed: that one ends us.
+
+    To be called as early as `stop_signals`: a SIGHUP that nobody awaits ends the process.
+    """
+    told = asyncio.Event()
+    had_terminal = _has_terminal()
+
+    def hang_up() -> None:
+        if had_terminal and not _has_terminal():
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            told.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+    return told
+
+
+def _has_terminal() -> bool:
+    """Whether there is a controlling terminal; the kernel takes it away before it tells (tty_ioctl(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jmap_proxy.cli.assembly import Assembly
     from jmap_proxy.local_keys import LocalKeys
-    from jmap_proxy.proxy.session import Session
+    from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.tokens import TokenSet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import aiohttp
 import click
@@ -11,13 +12,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jmap_proxy.addresses import parse_address
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
-from jmap_proxy.config import Config, parse_address
 from jmap_proxy.errors import StoreError
 from jmap_proxy.origins import Origin
 from jmap_proxy.status.overview import AccountStatus, account_status, in_words
 from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
+
+if TYPE_CHECKING:
+    from jmap_proxy.config import Config
 
 ASK = aiohttp.ClientTimeout(total=2)
 

@@ -10,7 +10,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from jmap_proxy.tokens.backoff import parse_retry_after
+from jmap_proxy.retry_after import parse_retry_after
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
 
 if TYPE_CHECKING:

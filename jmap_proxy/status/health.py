@@ -9,8 +9,9 @@ import msgspec
 from aiohttp import web
 
 from jmap_proxy.errors import JmapProxyError, MethodRefused, NotAnEndpoint
-from jmap_proxy.proxy.door import check_sender
-from jmap_proxy.proxy.problem import problem_response
+from jmap_proxy.proxy.door.door import check_sender
+from jmap_proxy.proxy.wire.headers import SAFE_FOR_BROWSERS
+from jmap_proxy.proxy.wire.problem import problem_response
 from jmap_proxy.tokens.report import State, TokenReport
 
 if TYPE_CHECKING:
@@ -70,5 +71,5 @@ def _json(status: int, content: dict[str, Any]) -> web.Response:
         status=status,
         body=msgspec.json.encode(content),
         content_type="application/json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+        headers={"Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS)},
     )

@@ -6,12 +6,10 @@ does not count any more.
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
+from jmap_proxy.retry_after import LONGEST
 
 BASE = 0.5
 CAP = 60.0
-RETRY_AFTER_CAP = 3600.0
-
 
 COOL_DOWN = 30.0
 """Seconds without refreshes by 401 after the server has refused a token that was fresh; doubles up to the cap."""
@@ -28,7 +26,7 @@ class BackOff:
 
     def holds(self, now: float) -> bool:
         """Whether it is too early for another try."""
-        return 0.0 < self.until - now < RETRY_AFTER_CAP + 1.0
+        return 0.0 < self.until - now < LONGEST + 1.0
 
     def fail(self, now: float, jitter: float, retry_after: float | None) -> float:
         """Note a failed try; the seconds to wait, as `delay` says."""
@@ -66,18 +64,4 @@ def delay(failures: int, jitter: float, retry_after: float | None) -> float:
     """
     ceiling: float = min(CAP, BASE * 2.0 ** min(failures, 30))
     wait = BASE + (ceiling - BASE) * jitter
-    return wait if retry_after is None else max(wait, min(retry_after, RETRY_AFTER_CAP))
-
-
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Seconds to wait by a Retry-After field (RFC 9110 §10.2.3: seconds or a date); None if it says nothing."""
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text), RETRY_AFTER_CAP)
-    try:
-        when = parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):  # all of them seen with made-up dates
-        return None
-    return min(max(0.0, when - now), RETRY_AFTER_CAP)
+    return wait if retry_after is None else max(wait, min(retry_after, LONGEST))

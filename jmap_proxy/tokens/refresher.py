@@ -71,6 +71,12 @@ class TokenRefresher:
         self._task: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
 
+    @property
+    def sign_in_id(self) -> str:
+        """Of the sign-in whose tokens are in use, "" if there are none."""
+        tokens = self._standing.tokens
+        return tokens.sign_in_id if tokens is not None else ""
+
     async def ensure_valid_token(self) -> str:
         """An access token that is valid now; refreshes it first where that is due.
 

@@ -62,6 +62,16 @@ async def test_both_session_urls_are_told(world: World) -> None:
     assert "http://" not in ended.out.partition("\n")[2]
 
 
+async def test_an_accounts_own_port_is_told_first(world: World) -> None:
+    """There it may need no key."""
+    world.write_config('listen = "127.0.0.1:8630"')
+    program = await world.start("login", "alice", "--no-browser")
+    await browse(await program.line())
+    told = [line for line in (await program.end()).out.splitlines() if line.startswith("Session URL: ")]
+    assert told[0] == "Session URL: http://127.0.0.1:8630/.well-known/jmap"
+    assert len(told) == 2
+
+
 @pytest.mark.parametrize(("hosts", "shown"), [('["mail.lan", "other"]', "mail.lan"), ("[]", "127.0.0.1")])
 async def test_a_listener_on_all_addresses_is_told_by_a_name(world: World, hosts: str, shown: str) -> None:
     """No client can be pointed at 0.0.0.0."""

@@ -1,20 +1,39 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientSession
+import structlog
+from aiohttp import ClientSession, UnixConnector
+from cryptography import x509
 
+from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import running_proxy
+from jmap_proxy.config import load_config
 from jmap_proxy.errors import ConfigError
 from tests.support.certificates import private_authority
 from tests.support.world import basic
 
 if TYPE_CHECKING:
     from tests.support.world import World
+
+NOTHING = {"accountId": "u-demo", "blobId": "none", "name": "n"}
+OTHERS_PROGRAM = """
+import os, socket, sys
+os.setuid(65534)
+client = socket.socket(socket.AF_UNIX)
+client.connect(b"\\0" + os.fsencode(sys.argv[1]))
+client.sendall(b"GET /.well-known/jmap HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
+while answer := client.recv(65536):
+    os.write(1, answer)
+"""
 
 
 def listen(world: World, *lines: str) -> None:
@@ -105,3 +124,128 @@ async def test_a_certificate_that_cannot_be_read_is_told(world: World) -> None:
         with pytest.raises(ConfigError, match="cert_file"):
             async with running_proxy(assembly):
                 pass
+
+
+async def test_https_shows_the_certificate_of_the_command(world: World, client: ClientSession) -> None:
+    """After `jmap-proxy cert`, https needs no more than its address; http goes on beside it."""
+    key = (await world.sign_in()).local_key
+    listen(world, 'http = "127.0.0.1:0"', 'https = "localhost:0"', 'admin = ""')
+    await world.invoke("cert")
+    trust = ssl.create_default_context(cafile=world.state / "tls" / "ca.pem")
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+        port = addresses.https.rpartition(":")[2]
+        for origin in (addresses.http, addresses.https, f"https://127.0.0.1:{port}"):
+            async with client.get(f"{origin}/.well-known/jmap", headers=basic(key), ssl=trust) as response:
+                assert (await response.json())["apiUrl"].startswith(f"{origin}/")
+
+
+async def test_https_without_a_certificate_names_the_command(world: World) -> None:
+    """Exit code 78; nothing is served."""
+    listen(world, 'http = "127.0.0.1:0"', 'https = "127.0.0.1:0"')
+    ended = await (await world.start("serve")).end()
+    assert (ended.code, ended.out) == (78, "")
+    assert "hint: run: jmap-proxy cert" in ended.err
+
+
+async def test_a_certificate_that_ends_soon_is_renewed_at_the_start(world: World) -> None:
+    """Clients that trust the authority need not know."""
+    listen(world, 'http = ""', 'https = "127.0.0.1:0"', 'admin = ""')
+    made = await asyncio.to_thread(world.assembly().certificates.make, [])
+    later = Assembly(load_config(world.config), world.state, lambda: time.time() + 61 * 86400)
+    async with later, running_proxy(later):
+        pass
+    renewed = x509.load_pem_x509_certificate((world.state / "tls" / "cert.pem").read_bytes())
+    assert renewed.not_valid_after_utc - made.leaf.not_valid_after_utc > timedelta(days=60)
+    assert renewed.issuer == made.authority.subject
+
+
+async def test_a_renewal_that_fails_does_not_stop_the_proxy(world: World) -> None:
+    """A name that the authority may not sign for: https goes on under the others, and the log says what to do."""
+    await world.invoke("cert")
+    listen(world, 'http = ""', 'https = "127.0.0.1:0"', 'admin = ""', 'hosts = ["mail.lan"]')
+    with structlog.testing.capture_logs() as logs:
+        async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+            assert addresses.https
+    assert [each["hint"] for each in logs if each["log_level"] == "warning"] == [
+        "run: jmap-proxy cert, which makes a new authority, and let the clients trust that"
+    ]
+
+
+async def test_the_unix_socket_serves_our_own_programs(world: World) -> None:
+    """Without a key, since there is one account; the URLs of the Session are of the host that the client has named."""
+    await world.sign_in()
+    listen(world, 'http = ""', 'admin = ""', 'unix = "proxy.sock"')
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+        assert addresses.unix == str(world.state / "proxy.sock")
+        async with ClientSession(connector=UnixConnector(addresses.unix)) as client:
+            async with client.get("http://localhost/.well-known/jmap") as response:
+                session = await response.json()
+            assert session["apiUrl"].startswith("http://localhost/")
+            async with client.get(session["downloadUrl"].partition("?")[0].format_map(NOTHING)) as response:
+                assert response.status == 404
+                assert world.mail.requests[-1].token == (await world.stored()).access_token
+            async with client.get("http://evil.example/.well-known/jmap") as response:
+                assert response.status == 421
+    assert not (world.state / "proxy.sock").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+async def test_the_unix_socket_refuses_other_users(world: World) -> None:
+    """Even where the socket lets them connect, as one of a service manager does (SocketMode=0666)."""
+    await world.sign_in()
+    listen(world, 'http = ""', 'unix = "unused.sock"')
+    with socket.socket(socket.AF_UNIX) as inherited:
+        inherited.bind(f"\0jmap-proxy-test-{os.urandom(8).hex()}")
+        name = inherited.getsockname()[1:].decode()
+        async with world.assembly() as assembly, running_proxy(assembly, {"unix": [inherited]}):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", OTHERS_PROGRAM, name, stdout=asyncio.subprocess.PIPE
+            )
+            answer, _ = await process.communicate()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"urn:jmap-proxy:error:peer-refused" in answer
+
+
+async def test_the_unix_socket_of_a_living_proxy_is_not_taken(world: World) -> None:
+    """The second one says so and ends; the first one goes on."""
+    listen(world, 'http = ""', 'admin = ""', 'unix = "proxy.sock"')
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+        ended = await (await world.start("serve")).end()
+        assert ended.code == 78
+        assert "error: listen.unix: cannot listen on" in ended.err
+        _, writer = await asyncio.open_unix_connection(addresses.unix)
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_home_that_there_is_not_is_told(world: World) -> None:
+    """In the path of the Unix socket."""
+    listen(world, 'http = ""', 'admin = ""', 'unix = "~no-such-user/proxy.sock"')
+    async with world.assembly() as assembly:
+        with pytest.raises(ConfigError, match=r"listen\.unix: .*no such home folder"):
+            async with running_proxy(assembly):
+                pass
+
+
+async def test_an_account_has_a_port_of_its_own(world: World, client: ClientSession) -> None:
+    """Open there without a key; on the shared port its key is needed; another account's key is refused there."""
+    key = (await world.sign_in()).local_key
+    bobs = world.assembly().local_keys.renew("bob")
+    world.write_config('local_auth = "none"', 'listen = "127.0.0.1:0"')
+    alice = world.config.read_text().partition("[accounts.alice]")[2]
+    bob = alice.replace('"none"', '"key"')
+    world.config.write_text(f"[listen]\nhttp = '127.0.0.1:0'\n[accounts.alice]{alice}\n[accounts.bob]{bob}")
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+        assert list(addresses.own) == ["alice", "bob"]
+        for origin, shown, status in (
+            (addresses.own["alice"], "", 200),
+            (addresses.own["alice"], key, 200),
+            (addresses.own["alice"], bobs, 401),
+            (addresses.own["bob"], "", 401),
+            (addresses.own["bob"], key, 401),
+            (addresses.http, "", 401),
+            (addresses.http, key, 200),
+        ):
+            headers = basic(shown) if shown else {}
+            async with client.get(f"{origin}/.well-known/jmap", headers=headers) as response:
+                assert (response.status, origin, shown) == (status, origin, shown)

@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import signal
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import ClientSession, UnixConnector
 
+from jmap_proxy.cli.serve import MOST_FILES, file_limit
 from jmap_proxy.sandbox import Fault, browse
+from tests.support.activated import start_activated
 from tests.support.program import TIME_LIMIT
 from tests.support.world import basic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from aiohttp import ClientSession
 
     from tests.support.program import Program
     from tests.support.world import World
@@ -108,3 +111,80 @@ async def test_without_accounts_there_is_nothing_to_serve(world: World, text: st
     ended = await world.invoke("serve")
     assert ended.code == 78
     assert "hint: add a section [accounts.NAME]" in ended.err
+
+
+async def test_sockets_of_a_service_manager(world: World, client: ClientSession) -> None:
+    """Each replaces the address of its key; the others stay as they are, and a child is told of none."""
+    key = (await world.sign_in()).local_key
+    shared, alone = socket.create_server(("127.0.0.1", 0)), socket.create_server(("127.0.0.1", 0))
+    with shared, alone:
+        program = await start_activated(
+            [("http", shared), ("account-alice", alone)], "serve", "--config", str(world.config), env=world.env
+        )
+        world.programs.append(program)
+        origin, own = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (shared, alone))
+    lines = [await program.line() for _ in range(3)]
+    assert lines == [
+        f"listening on {origin}",
+        f"admin on http://127.0.0.1:{world.admin_port}",
+        f"account alice alone on {own}",
+    ]
+    for each in (origin, own):
+        assert (await session_of(client, each, key))[0] == 200
+    assert (await program.end(signal.SIGTERM)).code == 0
+
+
+async def test_a_socket_of_a_service_manager_that_nobody_wants(world: World) -> None:
+    """Exit code 78, and which names there are."""
+    with socket.create_server(("127.0.0.1", 0)) as unknown:
+        program = await start_activated([("smtp", unknown)], "serve", "--config", str(world.config), env=world.env)
+    ended = await program.end()
+    assert (ended.code, ended.out) == (78, "")
+    assert "'smtp', which is none of http, https, admin, unix, account-alice" in ended.err
+
+
+async def test_it_says_where_it_listens(world: World) -> None:
+    """One line each, http and https first, for those who read them; the Unix socket works on uvloop, too."""
+    await world.sign_in()
+    world.write_config('listen = "127.0.0.1:0"')
+    world.config.write_text(world.config.read_text().replace("[listen]", '[listen]\nunix = "s"\nhttps = "127.0.0.1:0"'))
+    await world.invoke("cert")
+    program = await world.start("serve")
+    lines = [await program.line() for _ in range(5)]
+    said = [
+        "listening on http:",
+        "listening on https:",
+        "admin on ",
+        f"unix socket {world.state / 's'}",
+        "account alice",
+    ]
+    assert [line[: len(start)] for line, start in zip(lines, said, strict=True)] == said
+    connector = UnixConnector(str(world.state / "s"))
+    async with (
+        ClientSession(connector=connector) as client,
+        client.get("http://localhost/.well-known/jmap") as response,
+    ):
+        assert (await response.json())["apiUrl"].startswith("http://localhost/")
+    await program.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("hard", "wanted"), [(4096, 4096), (MOST_FILES * 2, MOST_FILES), (resource.RLIM_INFINITY, MOST_FILES)]
+)
+def test_as_many_files_are_open_as_may_be(hard: int, wanted: int) -> None:
+    """The soft limit is raised to the hard one, within reason; a higher one stays."""
+    assert file_limit(256, hard) == wanted
+    assert file_limit(wanted, hard) is None
+    assert file_limit(resource.RLIM_INFINITY, hard) is None
+
+
+async def test_the_limit_of_open_files_is_raised(world: World) -> None:
+    """In the process that serves (Linux)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        program, _ = await world.serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE) == (file_limit(256, hard), hard)
+    await program.end(signal.SIGTERM)

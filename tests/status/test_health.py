@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import ClientSession
 
-from jmap_proxy.proxy.listener import Listener
+from jmap_proxy.proxy.listener.listener import Listener
 from jmap_proxy.status.health import AdminHandler, readiness
 from jmap_proxy.tokens.report import State, TokenReport
 
@@ -117,7 +117,7 @@ async def test_there_is_nothing_else(admin: Admin, path: str) -> None:
     assert (await admin.ask(path))[0] == 404
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1:1", "", "127.0.0.1@evil"])
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "0.0.0.0", "", "127.0.0.1@evil"])  # noqa: S104
 async def test_another_host_is_refused(admin: Admin, host: str) -> None:
     """A page that rebinds its name to this machine learns nothing."""
     status, content, _ = await admin.ask("/readyz", Host=host)
@@ -137,9 +137,34 @@ async def test_two_hosts_are_refused(admin: Admin) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec_Fetch_Site": "cross-site"}]
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
 )
 async def test_a_web_page_is_refused(admin: Admin, headers: dict[str, str]) -> None:
-    """What a page's script or image asks for is not answered; a typed address is."""
-    assert (await admin.ask("/readyz", **headers))[0] == 403
-    assert (await admin.ask("/readyz", Sec_Fetch_Site="none"))[0] == 200
+    """What a page's script or image asks for is not answered, and a script cannot even read that."""
+    status, content, fields = await admin.ask("/readyz", **headers)
+    assert (status, "accounts" in content) == (403, False)
+    assert not [name for name in fields if name.lower().startswith("access-control-")]
+    assert fields["Cross-Origin-Resource-Policy"] == "same-origin"
+
+
+async def test_a_preflight_is_refused(admin: Admin) -> None:
+    """No web client has anything to do here."""
+    status, _, fields = await admin.ask(
+        "/readyz", "OPTIONS", Origin="http://localhost:3000", Access_Control_Request_Method="GET"
+    )
+    assert status == 403
+    assert not [name for name in fields if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin"])
+async def test_who_looks_at_it_in_a_browser_sees_it(admin: Admin, site: str) -> None:
+    """A typed address, and the same again; the answer runs nothing and is nobody else's."""
+    status, _, fields = await admin.ask("/readyz", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")
+    assert status == 200
+    assert fields["Content-Security-Policy"].startswith("sandbox")
