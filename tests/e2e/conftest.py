@@ -11,11 +11,13 @@ import pytest
 
 from tests.e2e.certificate import Certificate
 from tests.e2e.cyrus import Cyrus
-from tests.e2e.mail import messages
+from tests.e2e.mail import MAILBOXES, SUBJECTS, messages
 from tests.e2e.mail_client import MailClient
+from tests.e2e.place import Place
 from tests.e2e.program import Program
 from tests.e2e.provider import Provider
 from tests.e2e.proxy import Proxy
+from tests.e2e.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -55,16 +57,44 @@ def certificate(folder: Path) -> Certificate:
 
 @pytest.fixture(scope="session")
 def proxy(folder: Path, provider: Provider, cyrus: Cyrus, certificate: Certificate) -> Iterator[Proxy]:
-    """The proxy, signed in."""
-    home = folder / "proxy"
-    home.mkdir(mode=0o700)
-    with Proxy(home, server=cyrus.url, issuer=provider.issuer, certificate=certificate) as running:
+    """The proxy in front of the real server, signed in."""
+    with _proxy(folder / "proxy", cyrus.url, provider, certificate) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """The sandbox's provider and mail server."""
+    with Sandbox(token_life=TOKEN_LIFE) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def sandbox_proxy(folder: Path, sandbox: Sandbox, certificate: Certificate) -> Iterator[Proxy]:
+    """A proxy in front of the sandbox, signed in."""
+    with _proxy(folder / "sandbox-proxy", sandbox.url, sandbox, certificate) as running:
+        yield running
+
+
+def _proxy(home: Path, server: str, provider: Provider | Sandbox, certificate: Certificate) -> Proxy:
+    home.mkdir(mode=0o700)
+    known_as = {"issuer": provider.issuer, "client_id": provider.client_id}
+    return Proxy(home, server=server, **known_as, scopes=provider.scopes, certificate=certificate)
+
+
+@pytest.fixture(params=["cyrus", "sandbox"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """One mail server after the other, and the proxy in front of it."""
+    if request.param == "cyrus":
+        cyrus: Cyrus = request.getfixturevalue("cyrus")
+        return Place(request.getfixturevalue("proxy"), cyrus.change, MAILBOXES, SUBJECTS)
+    sandbox: Sandbox = request.getfixturevalue("sandbox")
+    return Place(request.getfixturevalue("sandbox_proxy"), sandbox.change, sandbox.mailboxes, sandbox.subjects)
 
 
 @pytest.fixture
 def mail_client(folder: Path, proxy: Proxy, certificate: Certificate) -> Callable[[str], MailClient]:
-    """Makes a client by its name."""
+    """Makes a client of the real server by its name."""
     return lambda name: MailClient(name, proxy=proxy, certificate=certificate, folder=folder)
 
 
@@ -73,7 +103,8 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     """Shows what the parts said beside a failure."""
     report = yield
     if report.failed:
-        for part in item.funcargs.values():
+        parts = [each.proxy if isinstance(each, Place) else each for each in item.funcargs.values()]
+        for part in parts:
             program = getattr(part, "program", None)
             if isinstance(program, Program):
                 report.sections.append((f"what {program.name} said", program.said()))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import imaplib
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
+from itertools import count
+from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Self
 
 from tests.e2e.fetch import status_of
-from tests.e2e.layout import free_ports
+from tests.e2e.layout import free_ports, installed
+from tests.e2e.mail import message
 from tests.e2e.program import Program, tail
 from tests.e2e.syslog_file import SyslogFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 _BIN = "/usr/lib/cyrus/bin"
 _IMAPD_CONF = Template("""\
@@ -51,6 +55,7 @@ xlist-sent: Sent
 xlist-trash: Trash
 
 httpmodules: jmap
+jmap_pushpoll: 1s
 http_jwt_key_dir: $home/keys
 http_jwt_max_age: ${token_life}s
 """)
@@ -60,7 +65,7 @@ START {
 }
 SERVICES {
   imap cmd="$bin/imapd -C $home/imapd.conf" listen="127.0.0.1:$imap_port" proto="tcp4" prefork=0 maxchild=10
-  http cmd="$bin/httpd -C $home/imapd.conf" listen="127.0.0.1:$http_port" proto="tcp4" prefork=2 maxchild=100
+  http cmd="$home/httpd -C $home/imapd.conf" listen="127.0.0.1:$http_port" proto="tcp4" prefork=2 maxchild=100
 }
 EVENTS {
   checkpoint cmd="$bin/ctl_cyrusdb -C $home/imapd.conf -c" period=30
@@ -69,7 +74,9 @@ EVENTS {
 
 
 class Cyrus:
-    """Debian's Cyrus with one user: JMAP for bearer tokens, IMAP for the harness.
+    """Debian's Cyrus, with an httpd that has an event source and WebSockets, and one user.
+
+    JMAP for bearer tokens, IMAP for the harness.
 
     Args:
         folder: For its files; the user `cyrus` must be able to enter it.
@@ -84,6 +91,7 @@ class Cyrus:
         self.url = f"http://127.0.0.1:{http_port}"
         self.password = secrets.token_urlsafe(16)
         self._imap_port = imap_port
+        self._numbers = count(1000)
         self._home = folder / "cyrus"
         self._values = {
             "bin": _BIN,
@@ -117,13 +125,27 @@ class Cyrus:
         """What it complained about."""
         return f"--- syslog\n{tail(self._syslog.file, 60)}"
 
-    def deliver(self, mailbox: str, messages: Iterable[bytes]) -> None:
+    def deliver(self, mailbox: str, mail: Iterable[bytes]) -> None:
         """Puts messages into a mailbox of the user."""
         with imaplib.IMAP4("127.0.0.1", self._imap_port, timeout=20) as imap:
             imap.login(self.user, self.password)
-            for message in messages:
-                answer, detail = imap.append(mailbox, "", imaplib.Time2Internaldate(time.time()), message)
+            for each in mail:
+                answer, detail = imap.append(mailbox, "", imaplib.Time2Internaldate(time.time()), each)
                 assert answer == "OK", detail
+
+    def change(self) -> None:
+        """Lets mail change by another way than the proxy: a message more, not in the inbox."""
+        self.deliver("Archive", [message(next(self._numbers), "A change")])
+
+    def drop(self) -> None:
+        """Drops all connections over HTTP: kills every httpd that serves one, and master starts new ones.
+
+        Those that wait for a connection are left alone: master gives a service up that loses a few of them.
+        """
+        httpd = str(self._home / "httpd")
+        for file in (self._home / "conf" / "proc").iterdir():  # one for each process that serves a connection, its pid
+            if file.name.isdecimal() and _executable(file.name) == httpd:
+                os.kill(int(file.name), signal.SIGKILL)
 
     def _prepare(self) -> None:
         for name in ("conf/db", "conf/log", "conf/proc", "conf/socket", "spool", "keys"):
@@ -131,6 +153,7 @@ class Cyrus:
         (self._home / "imapd.conf").write_text(_IMAPD_CONF.substitute(self._values))
         (self._home / "cyrus.conf").write_text(_CYRUS_CONF.substitute(self._values))
         shutil.copyfile(self._key, self._home / "keys" / "provider.pem")
+        shutil.copy(installed("httpd"), self._home / "httpd")  # where the user `cyrus` can get at it
         self._set_password()
         subprocess.run(["chown", "-R", "cyrus:mail", str(self._home)], check=True)
 
@@ -140,3 +163,11 @@ class Cyrus:
             input=self.password.encode(),
             check=True,
         )
+
+
+def _executable(pid: str) -> str:
+    """What a process runs, nothing when it has ended meanwhile."""
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except FileNotFoundError:
+        return ""

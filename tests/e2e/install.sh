@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests run against: Debian's Cyrus, the OpenID Provider and the three clients.
+# Installs what the end-to-end tests run against: Debian's Cyrus with an httpd built from its source (build_httpd.sh), the
+# OpenID Provider and the three clients.
 # As root on Debian; run again it only looks. Whatever does not come from apt goes to .e2e/ (git-ignored).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,7 +35,11 @@ without_daemons() {
 
 install_debian() {
   local missing=() package
-  for package in cyrus-imapd cyrus-caldav sasl2-bin libsasl2-modules libsasl2-modules-db openssl curl; do
+  local cyrus=(cyrus-imapd cyrus-caldav sasl2-bin libsasl2-modules libsasl2-modules-db)
+  local to_build_httpd=(build-essential bison flex pkg-config rsync libbrotli-dev libical-dev libicu-dev libjansson-dev
+    libnghttp2-dev libsasl2-dev libsqlite3-dev libssl-dev libwslay-dev libxapian-dev libxml2-dev libzstd-dev uuid-dev
+    zlib1g-dev)
+  for package in "${cyrus[@]}" "${to_build_httpd[@]}" openssl curl chromium; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
   done
   command -v node >/dev/null && command -v npm >/dev/null || missing+=(nodejs npm)
@@ -77,6 +82,7 @@ check_node() {
 install_debian
 check_node
 jobs=()
+"$here/build_httpd.sh" "$out/httpd" & jobs+=($!)
 install_provider & jobs+=($!)
 for name in jmapc jmaplib jmax; do install_client "$name" & jobs+=($!); done
 failed=0

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tests.e2e.proxy import Proxy
 
 CLIENTS = ("jmapc", "jmaplib", "jmax")
-_HTTPS_ONLY = frozenset({"jmapc"})
 _PATIENCE = 60.0
 
 
@@ -44,7 +43,7 @@ class MailClient:
         self.name = name
         self._folder = folder
         self._env = {
-            "JMAP_URL": proxy.tls_url if name in _HTTPS_ONLY else proxy.url,
+            "JMAP_URL": proxy.url_for(name),
             "JMAP_KEY": proxy.key,
             "REQUESTS_CA_BUNDLE": str(certificate.authority),
         }

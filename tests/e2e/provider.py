@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Counts = dict[str, dict[str, int]]
+_PATIENCE = 90.0  # seconds: it looks for large primes first
 
 
 class Provider:
@@ -25,6 +26,8 @@ class Provider:
     """
 
     issuer: str
+    client_id = "jmap-native"
+    scopes = ("openid", "offline_access", "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail")
 
     def __init__(self, folder: Path, *, token_life: int) -> None:
         self.public_key = folder / "provider.pem"
@@ -35,7 +38,7 @@ class Provider:
     def __enter__(self) -> Self:
         self.program.start()
         try:
-            self.issuer = json.loads(self.program.line('{"issuer"'))["issuer"]
+            self.issuer = json.loads(self.program.line('{"issuer"', _PATIENCE))["issuer"]
         except BaseException:
             self.program.stop()
             raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, Self
@@ -13,11 +15,14 @@ from tests.e2e.layout import free_ports
 from tests.e2e.program import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.e2e.certificate import Certificate
 
 _COMMAND = Path(sys.executable).with_name("jmap-proxy")
 _KEY_LINE = "Local key: "
-_SCOPES = '["openid", "offline_access", "urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"]'
+_BETWEEN_CALLS = 0.25  # seconds
+_HTTPS_ONLY = frozenset({"jmapc"})
 _CONFIG = Template("""\
 [listen]
 http = "127.0.0.1:$http_port"
@@ -41,13 +46,17 @@ class Proxy:
         folder: For its files.
         server: Base URL of the JMAP server.
         issuer: The OpenID Provider.
+        client_id: What it knows the proxy as.
+        scopes: What the proxy asks it for.
         certificate: For https.
     """
 
     account = "alice"
-    client_id = "jmap-native"
 
-    def __init__(self, folder: Path, *, server: str, issuer: str, certificate: Certificate) -> None:
+    def __init__(
+        self, folder: Path, *, server: str, issuer: str, client_id: str, scopes: Sequence[str], certificate: Certificate
+    ) -> None:
+        self.client_id = client_id
         http_port, https_port, admin_port = free_ports(3)
         self.url = f"http://127.0.0.1:{http_port}"
         self.tls_url = f"https://localhost:{https_port}"
@@ -68,8 +77,8 @@ class Proxy:
                 account=self.account,
                 server=server,
                 issuer=issuer,
-                client_id=self.client_id,
-                scopes=_SCOPES,
+                client_id=client_id,
+                scopes=json.dumps(list(scopes)),
             )
         )
 
@@ -86,6 +95,18 @@ class Proxy:
     def __exit__(self, *_exc: object) -> None:
         status = self.program.stop()
         assert status == 0, f"serve ended with {status} on SIGTERM\n{self.program.said()}"
+
+    def url_for(self, client: str) -> str:
+        """Where a client is pointed at, by its name."""
+        return self.tls_url if client in _HTTPS_ONLY else self.url
+
+    def outlive_tokens(self, count: int) -> None:
+        """Keeps asking for the Session until it has had so many more access tokens."""
+        last = self.generation() + count
+        while self.generation() < last:
+            answer = fetch(f"{self.url}/.well-known/jmap", headers={"Authorization": f"Bearer {self.key}"})
+            assert answer.status == 200, answer.body
+            time.sleep(_BETWEEN_CALLS)
 
     def generation(self) -> int:
         """How many access tokens it has had for the account: 1 after the sign-in, one more with each refresh."""
