@@ -1,6 +1,7 @@
 # make demo   the main job on this machine: sandbox provider, sandbox mail server and the proxy, signed in
 # make test   the tests
 # make check  lint, types, import contract, coverage threshold
+# make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
 # make lock   the locked dependencies anew
 
@@ -8,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check e2e lock clean
+.PHONY: demo test check fuzz e2e lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -33,6 +34,11 @@ check: $(VENV)/.done
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+EXAMPLES ?= 20000
+fuzz: $(VENV)/.done
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=fuzz --timeout 7200 \
+		--override-ini addopts="-q --strict-markers --strict-config -p no:cacheprovider --ignore=tests/e2e"
 
 e2e: $(VENV)/.done
 	tests/e2e/install.sh
