@@ -100,6 +100,13 @@ class ProviderError(JmapProxyError):
     exit_code = 69
 
 
+class AnswerLost(ProviderError):
+    """The provider may have acted on a request, but its answer did not come whole."""
+
+    code = "answer-lost"
+    title = "The identity provider's answer was lost"
+
+
 class SignInError(JmapProxyError):
     """A sign-in did not succeed; nothing was saved."""
 
@@ -134,6 +141,21 @@ class TokenDelayed(TokenError):
     code = "token-delayed"
     title = "The identity provider is not answering well"
     exit_code = 75
+
+
+class ClientRefused(TokenError):
+    """The identity provider does not accept the OAuth client or what it asks for; the tokens are kept."""
+
+    code = "client-refused"
+    title = "The identity provider does not accept the client"
+    exit_code = 78
+
+    def __init__(self, account: str, reason: str, *, retry_after: float) -> None:
+        super().__init__(
+            f"account {account!r}: {reason}",
+            hint="compare client_id, client_secret_file, scopes and resource with the provider's settings",
+            retry_after=retry_after,
+        )
 
 
 class Refused(JmapProxyError):

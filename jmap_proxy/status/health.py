@@ -16,7 +16,7 @@ from jmap_proxy.tokens.report import State, TokenReport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING})
+USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING, State.CLIENT_REFUSED})
 READ = frozenset({"GET", "HEAD"})
 
 

@@ -11,6 +11,7 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from jmap_proxy.tokens.migration import migrated
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION, TokenSet
 
 if TYPE_CHECKING:
@@ -60,10 +61,11 @@ def _key_id(data: bytes) -> str:
 
 def _parse(plaintext: bytes) -> TokenSet:
     try:
-        version = json.loads(plaintext)["schema_version"]
+        document = migrated(json.loads(plaintext))
+        version = document["schema_version"]
         if version != SCHEMA_VERSION:
-            raise EnvelopeError(f"written in form {version}, this program reads form {SCHEMA_VERSION}")
-        return msgspec.json.decode(plaintext, type=TokenSet)
+            raise EnvelopeError(f"written in form {version}, this program reads forms 1 to {SCHEMA_VERSION}")
+        return msgspec.convert(document, type=TokenSet)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, EnvelopeError):
             raise

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
+
+import msgspec
 
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 from jmap_proxy.locks import async_file_lock
 from jmap_proxy.tokens.envelope import EnvelopeError, seal, unseal
+from jmap_proxy.tokens.journal import Attempt
+from jmap_proxy.tokens.losses import Loss
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +29,11 @@ if TYPE_CHECKING:
 
     from jmap_proxy.tokens.datakey import DataKeySource
     from jmap_proxy.tokens.tokenset import TokenSet
+
+_T = TypeVar("_T")
+
+LOSSES_KEPT = 10
+"""Lost sign-ins of an account that are remembered."""
 
 LOCK_PATIENCE = 60.0
 """Seconds to wait for another process that is refreshing; longer than its requests for metadata and tokens take."""
@@ -41,6 +50,18 @@ class TokenStore(Protocol):
 
     async def save(self, tokens: TokenSet) -> None:
         """Store the tokens; durable when it returns. Raises StoreError."""
+
+    async def attempt(self) -> Attempt | None:
+        """The latest refresh whose outcome may be open, None if there is none. Raises StoreError."""
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Note that the provider is about to be asked; durable when it returns. Raises StoreError."""
+
+    async def end_attempt(self) -> None:
+        """The outcome is known, and nothing was spent. Raises StoreError."""
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """Note that a sign-in was lost; all losses that are known, the oldest first. Raises StoreError."""
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Held over read → network → write, against other processes. Raises StoreError."""
@@ -131,8 +152,31 @@ class FileTokenStore:
         """See `save_tokens`."""
         await save_tokens(self._folder, tokens, self._keys)
 
+    async def attempt(self) -> Attempt | None:
+        """See `TokenStore`; a note that cannot be understood counts as none."""
+        raw = await asyncio.to_thread(files.read_private, self._beside(".attempt"))
+        return None if raw is None else _parsed(raw, Attempt)
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """See `TokenStore`."""
+        await asyncio.to_thread(files.write_durably, self._beside(".attempt"), msgspec.json.encode(attempt) + b"\n")
+
+    async def end_attempt(self) -> None:
+        """See `TokenStore`."""
+        await asyncio.to_thread(files.remove_durably, self._beside(".attempt"))
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """See `TokenStore`; a list that cannot be understood is begun anew."""
+        path = self._beside(".losses")
+        raw = await asyncio.to_thread(files.read_private, path)
+        known = (_parsed(raw, list[Loss]) if raw is not None else None) or []
+        known = [*known, loss][-LOSSES_KEPT:]
+        await asyncio.to_thread(files.write_durably, path, msgspec.json.encode(known) + b"\n")
+        return known
+
     async def remove(self) -> bool:
         """Forget the account's tokens; whether there were any. Raises StoreError."""
+        await self.end_attempt()
         return await asyncio.to_thread(files.remove_durably, self.path)
 
     @asynccontextmanager
@@ -145,3 +189,14 @@ class FileTokenStore:
         await asyncio.to_thread(files.private_folder, self._folder)
         async with async_file_lock(self.path.with_suffix(".lock"), self._lock_patience):
             yield
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_suffix(suffix)
+
+
+def _parsed(raw: bytes, form: type[_T]) -> _T | None:
+    """A note of the program's own; None for one that it cannot understand."""
+    try:
+        return msgspec.json.decode(raw, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -143,8 +143,8 @@ def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: KeyFile) ->
     """A newer form is not guessed at, and not taken for damage."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
-    path.write_bytes(seal(token_set(schema_version=2), keys.create()))
-    assert_untouched(folder, keys, path, "written in form 2, this program reads form 1")
+    path.write_bytes(seal(token_set(schema_version=3), keys.create()))
+    assert_untouched(folder, keys, path, "written in form 3, this program reads forms 1 to 2")
 
 
 def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
@@ -200,5 +200,5 @@ def test_account_names_do_not_collide(first: str, second: str) -> None:
 def test_the_stored_form_has_absolute_times_and_a_version() -> None:
     """The fields that are stored are these, so that a later version can tell what it reads."""
     stored = msgspec.to_builtins(token_set())
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["expires_at"] - stored["obtained_at"] == 3600
