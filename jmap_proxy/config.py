@@ -82,7 +82,7 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tokens are kept."""
 
     kind: Literal["file"] = "file"
-    key: Literal["auto", "file"] = "auto"
+    key: Literal["auto", "keyring", "credential", "file"] = "auto"
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ from jmap_proxy.proxy.session import Policy
 from jmap_proxy.proxy.sessions import Sessions
 from jmap_proxy.tls import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from jmap_proxy.tokens.refresher import PATIENCE
 from jmap_proxy.tokens.store import FileTokenStore
 
@@ -54,7 +54,7 @@ class Assembly:
         self.clock = clock
         self.state = state or state_folder(os.environ)
         self.local_keys = LocalKeys(self.state)
-        self.data_key = KeyFile(self.state / "data.key")
+        self.data_key = Keychain(self.state, key_places(self.state, os.environ), config.store.key)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._stack = AsyncExitStack()
