@@ -14,7 +14,9 @@ from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import load_tokens, save_tokens
 from jmap_proxy.tokens.datakey import DataKey
 from jmap_proxy.tokens.envelope import seal
+from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.keychain import Keychain
+from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
 from tests.tokens.builders import NOW, token_set
 
@@ -153,7 +155,7 @@ def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: Keychain,
     write_tokens(folder, token_set(), keys)
     key_file = tmp_path / "state" / "data.key"
     key_file.unlink()
-    assert_untouched(folder, keys, token_file(folder, "alice"), f"its data key [0-9a-f]{16} is missing .*{key_file}")
+    assert_untouched(folder, keys, token_file(folder, "alice"), f"its data key .* is missing .*{key_file}")
     assert not key_file.exists()
 
 
@@ -224,7 +226,7 @@ async def test_what_is_forgotten_is_gone_with_all_that_stood_beside_it(folder: P
         await store.save(token_set(generation))
     await store.begin_attempt(Attempt.of(token_set(2), NOW))
     assert await store.remove()
-    assert list(folder.iterdir()) == []
+    assert os.listdir(folder) == []
 
 
 async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys: Keychain) -> None:
@@ -237,8 +239,7 @@ async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys
     assert await FileTokenStore(folder, "alice", keys).attempt() == attempt
     await store.end_attempt()
     assert await store.attempt() is None
-    for number in range(12):
-        known = await store.note_loss(Loss(float(number), NOW))
+    known = [await store.note_loss(Loss(float(number), NOW)) for number in range(12)][-1]
     assert [loss.signed_in_at for loss in known] == [float(number) for number in range(2, 12)]
     for suffix in (".attempt", ".losses"):
         store.path.with_suffix(suffix).write_bytes(b"{")
