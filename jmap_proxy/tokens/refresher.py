@@ -133,6 +133,15 @@ class TokenRefresher:
         """How the account is doing; holds no secret."""
         return self._standing.report(unsaved=self._unsaved.tokens is not None)
 
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The current tokens, None if there are none."""
+        return self._standing.tokens
+
+    async def renew(self) -> None:
+        """Renew the tokens now, whoever needs them. Never raises; a failure is reported as any."""
+        await asyncio.wait([self._start()])
+
     async def start(self) -> None:
         """Take up what the store holds, without asking the provider; a store that cannot be read is reported."""
         try:

@@ -29,6 +29,11 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def names(folder: Path) -> list[str]:
+    """Return what is in the folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
 def assert_untouched(folder: Path, keys: Keychain, path: Path, because: str) -> None:
     """See that loading and saving both fail with an error that names the file, and leave its bytes alone."""
     before = path.read_bytes()
@@ -66,7 +71,7 @@ def test_saving_leaves_nothing_behind(folder: Path, keys: Keychain) -> None:
     """After a save the folder holds the file, the previous one and no temporary one."""
     write_tokens(folder, token_set(1), keys)
     write_tokens(folder, token_set(2), keys)
-    assert sorted(path.name for path in folder.iterdir()) == ["alice.jwe", "alice.previous"]
+    assert names(folder) == ["alice.jwe", "alice.previous"]
 
 
 def _die_before_the_rename(folder: Path, keys: Keychain) -> None:
@@ -226,7 +231,7 @@ async def test_what_is_forgotten_is_gone_with_all_that_stood_beside_it(folder: P
         await store.save(token_set(generation))
     await store.begin_attempt(Attempt.of(token_set(2), NOW))
     assert await store.remove()
-    assert os.listdir(folder) == []
+    assert names(folder) == []
 
 
 async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys: Keychain) -> None:
