@@ -119,8 +119,8 @@ class Keychain:
             for name, place in self._places.items():
                 if name == chosen:
                     place.put([key])
-                elif name == "file" or (name == "keyring" and place.is_usable()):
-                    place.put([])
+                elif name != "credential" and place.is_usable():
+                    _empty(place)
 
     def _chosen(self, *, check: bool = True) -> Place | None:
         """The place that was noted. A key file without a note is one of version 0.1.0."""
@@ -166,6 +166,15 @@ class Keychain:
 
     def _choose_place(self, name: Place) -> None:
         files.write_durably(self._note, name.encode() + b"\n")
+
+
+def _empty(place: KeyPlace) -> None:
+    """Forget what is there; an old key that stays opens nothing any more."""
+    try:
+        if place.held():
+            place.put([])
+    except StoreError as error:
+        log.warning("old data key stays where it is", place=place.describe(), error=error.detail)
 
 
 def _named(place: KeyPlace, key_id: str) -> DataKey | None:
