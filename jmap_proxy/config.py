@@ -60,6 +60,8 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstream_origins: tuple[str, ...] = ()
     rewrite: Literal["map", "force"] = "map"
     local_auth: Literal["key", "none"] = "key"
+    replay: Literal["strict", "grace"] = "strict"
+    keep_alive: Annotated[float, msgspec.Meta(ge=0, le=365)] = 7.0
 
     @property
     def server_origin(self) -> Origin:
@@ -85,6 +87,12 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: Literal["auto", "keyring", "credential", "file"] = "auto"
 
 
+class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Commands to be run, as program and arguments."""
+
+    on_sign_in_needed: tuple[str, ...] = ()
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds, in bytes and seconds."""
 
@@ -99,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: dict[_Name, Account] = {}
     store: Store = Store()
     limits: Limits = Limits()
+    hooks: Hooks = Hooks()
 
     def account(self, name: str) -> Account:
         """The account of that name. Raises ConfigError with what to add where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from jmap_proxy import files
+from jmap_proxy.cli.hook import SignInHook
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.local_keys import LocalKeys
 from jmap_proxy.oauth.client import OAuthClient
@@ -55,9 +57,11 @@ class Assembly:
         self.state = state or state_folder(os.environ)
         self.local_keys = LocalKeys(self.state)
         self.data_key = Keychain(self.state, key_places(self.state, os.environ), config.store.key)
+        self.hook = SignInHook(config.hooks.on_sign_in_needed, clock)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._stack = AsyncExitStack()
+        self._stack.push_async_callback(self.hook.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -96,7 +100,13 @@ class Assembly:
         """The token refresher of an account; closed with the assembly. `patience` in seconds."""
         endpoint = await self.token_endpoint(name)
         refresher = await create_token_refresher(
-            name, self.store(name), endpoint.refresh, clock=self.clock, patience=patience
+            name,
+            self.store(name),
+            endpoint.refresh,
+            clock=self.clock,
+            patience=patience,
+            replay=self.config.account(name).replay,
+            lost=functools.partial(self.hook, name),
         )
         self._stack.push_async_callback(refresher.close)
         return refresher
