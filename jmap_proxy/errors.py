@@ -4,9 +4,11 @@
     ├── ConfigError                 the configuration file is wrong
     ├── StoreError                  a file of the state folder cannot be used
     ├── ProviderError               the identity provider's metadata or keys cannot be used
+    │   └── AnswerLost              it may have acted, but its answer did not come whole
     ├── SignInError                 a sign-in did not succeed; nothing was saved
     ├── TokenError                  there is no token to forward the request with
     │   ├── SignInNeeded            only the user can mend it
+    │   ├── ClientRefused           the provider does not accept the client; carries Retry-After
     │   └── TokenDelayed            it mends itself; carries Retry-After
     ├── Refused                     the client may not come in, or asked for what there is not
     │   ├── HostRefused, OriginRefused, KeyRefused
@@ -153,7 +155,8 @@ class ClientRefused(TokenError):
     def __init__(self, account: str, reason: str, *, retry_after: float) -> None:
         super().__init__(
             f"account {account!r}: {reason}",
-            hint="compare client_id, client_secret_file, scopes and resource with the provider's settings",
+            hint="compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
+            f"after a change of issuer or client_id run: jmap-proxy login {account}",
             retry_after=retry_after,
         )
 

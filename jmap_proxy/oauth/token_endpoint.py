@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.oauth.answer import parse_token_answer
-from jmap_proxy.tokens.outcome import Outcome, Rejected, Transient
+from jmap_proxy.tokens.outcome import Outcome, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +54,11 @@ class TokenEndpoint:
         """Ask for new tokens with the refresh token. Never raises ProviderError: that is `Transient`.
 
         A refresh token goes to the issuer that gave it and to no other: if the configuration names another one
-        now, that is `Rejected`.
+        now, nothing is sent and the client counts as refused.
         """
         if tokens.issuer != self._client.issuer or tokens.client_id != self._client.client_id:
-            return Rejected("the configuration names another issuer or client_id since the sign-in")
+            reason = "the configuration names another issuer or client_id than that of the sign-in"
+            return Transient(reason, client_refused=True)
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         return await self._post(form)
 

@@ -252,27 +252,31 @@ class TokenRefresher:
         if attempt is not None and not may_ask(attempt, tokens, self._replay, freshness, now, refused=refused):
             self._standing.wait_for_the_end(attempt.asked_at, now)
             return None
-        outcome = await self._request(tokens)
+        outcome = await self._request(tokens, attempt)
         if isinstance(outcome, Transient) and outcome.answer_lost and self._replay == "grace":
             attempt = await self._attempts.open_attempt(tokens)
-            outcome = await self._request(tokens)
+            outcome = await self._request(tokens, attempt)
         if isinstance(outcome, Rejected):
             await self._confirm_rejection(tokens, outcome, attempt)
         elif isinstance(outcome, Refreshed) and self._standing.freshness(self._clock()) is Freshness.EXPIRED:
             return Transient("the new token had expired when it came")
         return outcome
 
-    async def _request(self, tokens: TokenSet) -> Outcome:
-        """One request to the provider, noted beforehand; new tokens are kept."""
+    async def _request(self, tokens: TokenSet, earlier: Attempt | None) -> Outcome:
+        """One request to the provider, noted beforehand; new tokens are kept.
+
+        An `earlier` attempt whose answer was lost stays the one that is noted, until there are new tokens: it may have
+        spent the refresh token, and explains a refusal to whoever is refused again after a restart.
+        """
         asked_at = self._clock()  # before, since the life may be counted from any moment after
-        await self._attempts.begin(Attempt.of(tokens, asked_at))
+        await self._attempts.begin(earlier or Attempt.of(tokens, asked_at))
         outcome = await self._grant(tokens)
         self._standing.compare_clocks(outcome.provider_time, self._clock())
         if isinstance(outcome, Refreshed):
-            saved = await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
+            known = await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
         else:
-            saved = not (isinstance(outcome, Transient) and outcome.answer_lost)
-        if saved:
+            known = earlier is None and not (isinstance(outcome, Transient) and outcome.answer_lost)
+        if known:
             await self._attempts.end()
         return outcome
 

@@ -101,6 +101,21 @@ async def test_a_rejection_after_a_lost_answer_is_explained() -> None:
     assert bench.store.losses == []
 
 
+@pytest.mark.parametrize("before", [(), (Transient("busy"),), (LOST,)], ids=["at once", "busy", "lost again"])
+async def test_a_rejection_is_explained_after_a_restart_too(before: tuple[Outcome, ...]) -> None:
+    """The note of the lost answer outlives the refusal, and tries between the two that decide nothing."""
+    bench, _ = await after_a_crash(NOW - 5, *before, Rejected("invalid_grant"))
+    bench.expire()
+    for _ in before:
+        with pytest.raises(TokenDelayed):
+            await bench.token()
+        bench.pass_time(60)
+    restarted = await create_token_refresher("alice", bench.store, bench.provider, clock=bench.clock)
+    for refresher in (bench.refresher, restarted):
+        with pytest.raises(SignInNeeded, match="2027-01-15 07:59:55 UTC was lost"):
+            await refresher.ensure_valid_token()
+
+
 async def test_a_rejection_of_the_replay_is_explained_too() -> None:
     """The grace was not what the configuration says."""
     bench = await make_bench(token_set(), LOST, Rejected("invalid_grant"), replay="grace")
