@@ -2,6 +2,7 @@
 # make test   the tests
 # make check  lint, types, import contract, coverage threshold
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
+# make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
 # make lock   the locked dependencies anew
 
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz e2e lock clean
+.PHONY: demo test check fuzz endurance e2e lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -39,6 +40,11 @@ EXAMPLES ?= 20000
 fuzz: $(VENV)/.done
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests -m hypothesis --hypothesis-profile=fuzz --timeout 7200 \
 		--override-ini addopts="-q --strict-markers --strict-config -p no:cacheprovider --ignore=tests/e2e"
+
+SHARE ?= 1
+endurance: $(VENV)/.done
+	SHARE=$(SHARE) $(BIN)/python -m pytest -p no:cacheprovider tests/endurance --timeout 600 \
+		--override-ini addopts="-q --strict-markers"
 
 e2e: $(VENV)/.done
 	tests/e2e/install.sh

@@ -57,6 +57,8 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rewrite: Literal["map", "force"] = "map"
     local_auth: Literal["key", "none"] = "key"
     listen: str = ""
+    replay: Literal["strict", "grace"] = "strict"
+    keep_alive: Annotated[float, msgspec.Meta(ge=0, le=365)] = 7.0
 
     @property
     def server_origin(self) -> Origin:
@@ -79,7 +81,13 @@ class Store(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tokens are kept."""
 
     kind: Literal["file"] = "file"
-    key: Literal["auto", "file"] = "auto"
+    key: Literal["auto", "keyring", "credential", "file"] = "auto"
+
+
+class Hooks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Commands to be run, as program and arguments."""
+
+    on_sign_in_needed: tuple[str, ...] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +108,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: dict[_Name, Account] = {}
     store: Store = Store()
     limits: Limits = Limits()
+    hooks: Hooks = Hooks()
 
     @property
     def open_accounts(self) -> list[str]:

@@ -4,9 +4,11 @@
     ├── ConfigError                 the configuration file is wrong
     ├── StoreError                  a file of the state folder cannot be used
     ├── ProviderError               the identity provider's metadata or keys cannot be used
+    │   └── AnswerLost              it may have acted, but its answer did not come whole
     ├── SignInError                 a sign-in did not succeed; nothing was saved
     ├── TokenError                  there is no token to forward the request with
     │   ├── SignInNeeded            only the user can mend it
+    │   ├── ClientRefused           the provider does not accept the client; carries Retry-After
     │   └── TokenDelayed            it mends itself; carries Retry-After
     ├── Refused                     the client may not come in, or asked for what there is not
     │   ├── HostRefused, OriginRefused, KeyRefused, PeerRefused
@@ -105,6 +107,13 @@ class ProviderError(JmapProxyError):
     exit_code = 69
 
 
+class AnswerLost(ProviderError):
+    """The provider may have acted on a request, but its answer did not come whole."""
+
+    code = "answer-lost"
+    title = "The identity provider's answer was lost"
+
+
 class SignInError(JmapProxyError):
     """A sign-in did not succeed; nothing was saved."""
 
@@ -139,6 +148,22 @@ class TokenDelayed(TokenError):
     code = "token-delayed"
     title = "The identity provider is not answering well"
     exit_code = 75
+
+
+class ClientRefused(TokenError):
+    """The identity provider does not accept the OAuth client or what it asks for; the tokens are kept."""
+
+    code = "client-refused"
+    title = "The identity provider does not accept the client"
+    exit_code = 78
+
+    def __init__(self, account: str, reason: str, *, retry_after: float) -> None:
+        super().__init__(
+            f"account {account!r}: {reason}",
+            hint="compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
+            f"after a change of issuer or client_id run: jmap-proxy login {account}",
+            retry_after=retry_after,
+        )
 
 
 class Refused(JmapProxyError):

@@ -145,6 +145,33 @@ def create_durably(path: Path, data: bytes) -> bool:
     return True
 
 
+def copy_durably(path: Path, copy: Path) -> None:
+    """Let `copy` hold the bytes that `path` holds now, in one step; replacing either later does not touch the other.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        os.link(path, temporary)
+        temporary.replace(copy)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise StoreError(f"{copy}: {error.strerror}", hint=_write_hint(copy)) from error
+    with contextlib.suppress(OSError):
+        temporary.unlink()  # rename(2) of two links to one file leaves both
+
+
+def remove_leftovers(folder: Path, older_than: float) -> None:
+    """Remove the temporary files of writers that were killed; `older_than` in epoch seconds. Never raises."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_ctime < older_than:
+                    path.unlink()
+
+
 def remove_durably(path: Path) -> bool:
     """Remove the file and sync the folder; whether there was one.
 

@@ -1,5 +1,7 @@
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -109,3 +111,16 @@ def test_the_level_is_a_threshold(stderr: Callable[[], str]) -> None:
     lines = stderr()
     assert "quiet" not in lines
     assert "loud" in lines
+
+
+@pytest.mark.usefixtures("stderr")
+def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk behind stderr costs the lines, not the work of whoever logs."""
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr("sys.stderr", full)
+        configure_logging("debug")
+        structlog.get_logger().warning("lost")
+        structlog.get_logger().error("lost too", padding="x" * 100_000)
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()

@@ -14,6 +14,7 @@ from jmap_proxy.cli.login import login
 from jmap_proxy.cli.logout import logout
 from jmap_proxy.cli.serve import serve
 from jmap_proxy.cli.status import status
+from jmap_proxy.cli.store import store
 from jmap_proxy.cli.token import token
 from jmap_proxy.errors import JmapProxyError
 
@@ -24,7 +25,7 @@ def commands() -> None:
     """Lets any JMAP client use a server that takes only OAuth 2.0."""
 
 
-for command in (demo, login, serve, status, token, key, logout, cert):
+for command in (demo, login, serve, status, token, key, logout, cert, store):
     commands.add_command(command)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import StoreError
+from jmap_proxy.tokens.keepalive import DAY
 from jmap_proxy.tokens.report import State
 
 if TYPE_CHECKING:
@@ -46,11 +47,13 @@ class Accounts:
     Attributes:
         planes: By account.
         refreshers: By token file.
+        idle: By account, with the seconds that it may be idle.
     """
 
     def __init__(self, assembly: Assembly) -> None:
         self.planes: dict[str, Plane] = {}
         self.refreshers: dict[Path, TokenRefresher] = {}
+        self.idle: dict[str, tuple[TokenRefresher, float]] = {}
         self._assembly = assembly
         self._served: dict[str, Served] = {}
         self._names: dict[Path, str] = {}
@@ -107,6 +110,9 @@ class Accounts:
         self.planes.update({name: served.plane for name, served in self._served.items()})
         self.refreshers.clear()
         self.refreshers.update({served.token_file: served.refresher for served in self._served.values()})
+        self.idle.clear()
+        for name, account in config.accounts.items():
+            self.idle[name] = self._served[name].refresher, account.keep_alive * DAY
         self._names = {served.token_file: name for name, served in self._served.items()}
         for name, served in before.items():
             if self._served.get(name) is not served:

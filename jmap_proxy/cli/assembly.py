@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 import time
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from jmap_proxy import files
+from jmap_proxy.cli.hook import SignInHook
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.local_keys import LocalKeys
 from jmap_proxy.oauth.client import OAuthClient
@@ -29,7 +31,7 @@ from jmap_proxy.proxy.upstream.pool import Pool
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from jmap_proxy.tokens.refresher import PATIENCE
 from jmap_proxy.tokens.store import FileTokenStore
 
@@ -58,12 +60,14 @@ class Assembly:
         self.clock = clock
         self.state = state or state_folder(os.environ)
         self.local_keys = LocalKeys(self.state)
-        self.data_key = KeyFile(self.state / "data.key")
+        self.data_key = Keychain(self.state, key_places(self.state, os.environ), config.store.key)
+        self.hook = SignInHook(config.hooks.on_sign_in_needed, clock)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._connections = AsyncExitStack()
         self._stack = AsyncExitStack()
         self._stack.push_async_callback(self._connections.aclose)
+        self._stack.push_async_callback(self.hook.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,7 +122,13 @@ class Assembly:
         """The token refresher of an account; closed with the assembly. `patience` in seconds."""
         endpoint = await self.token_endpoint(name)
         refresher = await create_token_refresher(
-            name, self.store(name), endpoint.refresh, clock=self.clock, patience=patience
+            name,
+            self.store(name),
+            endpoint.refresh,
+            clock=self.clock,
+            patience=patience,
+            replay=self.config.account(name).replay,
+            lost=functools.partial(self.hook, name),
         )
         self._stack.push_async_callback(refresher.close)
         return refresher

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from jmap_proxy import files
 from jmap_proxy.activation import OF_ACCOUNT, SHARED
 from jmap_proxy.cli.accounts import Accounts, close
 from jmap_proxy.cli.certificate import ServedCertificate
@@ -22,6 +24,7 @@ from jmap_proxy.errors import ConfigError
 from jmap_proxy.proxy.forward import Bounds
 from jmap_proxy.proxy.handler import Handler
 from jmap_proxy.status.health import AdminHandler
+from jmap_proxy.tokens.keepalive import KeepAlive
 from jmap_proxy.tokens.watch import StoreWatch
 
 if TYPE_CHECKING:
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
     from jmap_proxy.config import Config
 
 ADMIN_PATIENCE = 1.0
+
+LEFTOVER = 60.0
+"""Seconds after which a temporary file has nobody who is still writing it."""
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = structlog.get_logger("jmap_proxy.cli")
@@ -78,6 +85,7 @@ async def reloadable_proxy(assembly: Assembly, inherited: Inherited | None = Non
         StoreError: a file of the state folder cannot be used.
     """
     proxy = RunningProxy(assembly, inherited or {})
+    await asyncio.to_thread(_tidy, assembly)
     try:
         await proxy.take_up(assembly.config)
         yield proxy
@@ -106,7 +114,8 @@ class RunningProxy:
         self._watch = StoreWatch(
             self._accounts.refreshers, ended=lambda path: self._handler.end_streams(self._accounts.name_of(path))
         )
-        self._watching: asyncio.Task[None] | None = None
+        self._keep_alive = KeepAlive(self._accounts.idle, assembly.clock)
+        self._background: list[asyncio.Task[None]] = []
         self._reloading = asyncio.Lock()
 
     @property
@@ -145,16 +154,19 @@ class RunningProxy:
             self._handler.bounds = _bounds(self._assembly, config)
             for name in (*changes.gone, *changes.changed):
                 self._handler.end_streams(name)
-            if self._watching is None:
-                self._watching = asyncio.create_task(self._watch.run(), name="token files")
+            if not self._background:
+                self._background = [
+                    asyncio.create_task(self._watch.run(), name="token files"),
+                    asyncio.create_task(self._keep_alive.run(), name="idle accounts"),
+                ]
             else:
                 _log_changes(changes, late)
             self._config = config
 
     async def close(self) -> None:
         """Stop listening, let the requests in flight finish, and close all parts."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._background:
+            task.cancel()
         self._certificate.close()
         self._handler.end_streams()
         await self._listeners.close()
@@ -176,6 +188,12 @@ class RunningProxy:
         ]
         own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
         return [*ways, *own]
+
+
+def _tidy(assembly: Assembly) -> None:
+    """Remove what writers that were killed have left behind."""
+    for folder in (assembly.state, assembly.state / "tokens", assembly.state / "tls"):
+        files.remove_leftovers(folder, time.time() - LEFTOVER)
 
 
 def _bounds(assembly: Assembly, config: Config) -> Bounds:

@@ -7,6 +7,7 @@ No text of the provider's is repeated: error descriptions have been seen to hold
 from __future__ import annotations
 
 import json
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -21,6 +22,21 @@ ASSUMED_LIFE = 3600.0
 
 LONGEST_LIFE = 365 * 86400.0
 """Seconds; what claims to live longer is asked for anew after a year."""
+
+CLIENT_REFUSED = frozenset(
+    {
+        "invalid_client",
+        "invalid_request",
+        "invalid_scope",
+        "invalid_target",
+        "unauthorized_client",
+        "unsupported_grant_type",
+    }
+)
+"""What trying again alone does not mend: the client's settings, here or at the provider (RFC 6749 §5.2, RFC 8707)."""
+
+NOT_PROCESSED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""Statuses by which a server says that it has not done anything."""
 
 GRANT_GONE = frozenset({"invalid_grant"})
 KNOWN_ERRORS = frozenset(
@@ -48,15 +64,19 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         body: As it came.
         now: Epoch seconds, for a Retry-After that is a date.
     """
-    fields = _json_object(body)
+    fields, date = _json_object(body), parse_date(headers.get("Date"))
     if status == HTTPStatus.OK:
-        return _parse_success(fields)
+        return _parse_success(fields, date)
     error = fields.get("error")
     told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"
     if told in GRANT_GONE and not fields.get("temporary") and 400 <= status < 500:  # noqa: PLR2004
-        return Rejected(told)
+        return Rejected(told, provider_time=date)
     return Transient(
-        f"the token endpoint answers {status} ({told})", parse_retry_after(headers.get("Retry-After"), now)
+        f"the token endpoint answers {status} ({told})",
+        parse_retry_after(headers.get("Retry-After"), now),
+        answer_lost=status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in NOT_PROCESSED and error is None,
+        client_refused=told in CLIENT_REFUSED and not fields.get("temporary"),
+        provider_time=date,
     )
 
 
@@ -71,19 +91,30 @@ def parse_life(value: Any) -> float:
     return min(life, LONGEST_LIFE)
 
 
-def _parse_success(fields: dict[str, Any]) -> Outcome:
+def parse_date(value: str | None) -> float | None:
+    """Epoch seconds of a Date field (RFC 9110 §6.6.1), None if it says nothing."""
+    try:
+        return parsedate_to_datetime(value or "").timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _parse_success(fields: dict[str, Any], date: float | None) -> Outcome:
     access_token = fields.get("access_token")
     if not _is_token(access_token):
-        return Transient("the token endpoint answers 200 without a usable access_token")
+        reason = "the token endpoint answers 200 without a usable access_token"
+        return Transient(reason, answer_lost=True, provider_time=date)
     token_type = fields.get("token_type", "Bearer")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        return Transient("the token endpoint gives a token that is not a bearer token")
+        reason = "the token endpoint gives a token that is not a bearer token"
+        return Transient(reason, answer_lost=True, provider_time=date)
     return Refreshed(
         access_token=access_token,
         refresh_token=_text(fields.get("refresh_token")),
         life=parse_life(fields.get("expires_in")),
         scope=_text(fields.get("scope")),
         id_token=_text(fields.get("id_token")),
+        provider_time=date,
     )
 
 

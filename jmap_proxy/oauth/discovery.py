@@ -53,6 +53,12 @@ class Discovery:
         self._cache[issuer] = (self._clock(), metadata)
         return metadata
 
+    def doubt(self, issuer: str) -> None:
+        """Ask for the metadata anew the next time: an endpoint of it did not answer as one."""
+        cached = self._cache.get(issuer)
+        if cached is not None:
+            self._cache[issuer] = (self._clock() - MAX_AGE, cached[1])
+
     async def _fetch(self, issuer: str) -> ProviderMetadata:
         seen: list[str] = []
         hint = "check the account's issuer"

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from jmap_proxy.errors import ProviderError
+from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
@@ -21,6 +21,15 @@ FIELDS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Age
 """Sent with every request; without the second any coding would be welcome, without the third some firewalls refuse."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+
+
+NOT_SENT = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
+    UnicodeError,  # a host that no IDNA knows
+)
+"""Errors before any byte of a request has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class ProviderHttp:
         """POST a form (RFC 6749 appendix B).
 
         Raises:
-            ProviderError: an unsafe URL, no connection, a TLS error, no or too long an answer.
+            ProviderError: an unsafe URL, no connection, a TLS error.
+        AnswerLost: the request may have arrived, but no whole answer came, or too long a one.
         """
         fields = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", url, urlencode(form).encode(), fields)
@@ -74,16 +84,13 @@ class ProviderHttp:
                 f"{_place(url)}: TLS: {type(error).__name__}",
                 hint="for a private CA set the account's ca_file",
             ) from None
-        except (
-            TimeoutError,
-            aiohttp.ClientError,
-            OSError,
-            UnicodeError,
-        ) as error:  # the last: a host that no IDNA knows
+        except NOT_SENT as error:
             raise ProviderError(
-                f"{_place(url)}: {type(error).__name__}",
-                hint="check the issuer and the network",
-                retry_after=1,
+                f"{_place(url)}: {type(error).__name__}", hint="check the issuer and the network", retry_after=1
+            ) from None
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise AnswerLost(
+                f"{_place(url)}: {type(error).__name__}", hint="check the provider and the network", retry_after=1
             ) from None
 
 
@@ -92,7 +99,7 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
     async for chunk in content.iter_any():
         body += chunk
         if len(body) > ANSWER_LIMIT:
-            raise ProviderError(f"the provider answers with more than {ANSWER_LIMIT} bytes")
+            raise AnswerLost(f"the provider answers with more than {ANSWER_LIMIT} bytes")
     return bytes(body)
 
 

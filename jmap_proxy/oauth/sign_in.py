@@ -118,6 +118,7 @@ class SignIn:
             scope=answer.scope,
             subject=subject,
             sign_in_id=secrets.token_hex(8),
+            signed_in_at=asked_at,
             generation=1,
             obtained_at=asked_at,
             expires_at=asked_at + answer.life,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from jmap_proxy.errors import ProviderError
+from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.oauth.answer import parse_token_answer
-from jmap_proxy.tokens.outcome import Outcome, Rejected, Transient
+from jmap_proxy.tokens.outcome import Outcome, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from jmap_proxy.oauth.discovery import Discovery
     from jmap_proxy.oauth.http import ProviderHttp
     from jmap_proxy.tokens.tokenset import TokenSet
+
+
+MOVED = frozenset(
+    {
+        HTTPStatus.MOVED_PERMANENTLY,
+        HTTPStatus.FOUND,
+        HTTPStatus.TEMPORARY_REDIRECT,
+        HTTPStatus.PERMANENT_REDIRECT,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.GONE,
+    }
+)
+"""Statuses by which an endpoint is not where the metadata said; no redirect is followed with a secret."""
 
 
 class TokenEndpoint:
@@ -40,10 +54,11 @@ class TokenEndpoint:
         """Ask for new tokens with the refresh token. Never raises ProviderError: that is `Transient`.
 
         A refresh token goes to the issuer that gave it and to no other: if the configuration names another one
-        now, that is `Rejected`.
+        now, nothing is sent and the client counts as refused.
         """
         if tokens.issuer != self._client.issuer or tokens.client_id != self._client.client_id:
-            return Rejected("the configuration names another issuer or client_id since the sign-in")
+            reason = "the configuration names another issuer or client_id than that of the sign-in"
+            return Transient(reason, client_refused=True)
         form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         return await self._post(form)
 
@@ -83,7 +98,13 @@ class TokenEndpoint:
         try:
             metadata = await self._discovery.metadata(self._client.issuer)
             form, headers = self._client.authenticate(metadata, form)
-            answer = await self._http.post_form(metadata.token_endpoint, form, headers)
         except ProviderError as error:
             return Transient(str(error), error.retry_after)
+        try:
+            answer = await self._http.post_form(metadata.token_endpoint, form, headers)
+        except ProviderError as error:
+            self._discovery.doubt(self._client.issuer)
+            return Transient(str(error), error.retry_after, answer_lost=isinstance(error, AnswerLost))
+        if answer.status in MOVED:
+            self._discovery.doubt(self._client.issuer)
         return parse_token_answer(answer.status, answer.headers, answer.body, now=self._clock())

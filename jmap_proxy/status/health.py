@@ -1,4 +1,4 @@
-"""/healthz and /readyz on the admin listener. Holds no secret and takes no orders."""
+"""/healthz, /readyz and /metrics on the admin listener. Holds no secret and takes no orders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from jmap_proxy.errors import JmapProxyError, MethodRefused, NotAnEndpoint
 from jmap_proxy.proxy.door.door import check_sender
 from jmap_proxy.proxy.wire.headers import SAFE_FOR_BROWSERS
 from jmap_proxy.proxy.wire.problem import problem_response
+from jmap_proxy.status.metrics import CONTENT_TYPE, metrics_text
 from jmap_proxy.tokens.report import State, TokenReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING})
+USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING, State.CLIENT_REFUSED})
 READ = frozenset({"GET", "HEAD"})
 
 
@@ -56,14 +57,21 @@ class AdminHandler:
 
     def _answer(self, request: web.BaseRequest) -> web.Response:
         check_sender(request)
-        if request.path not in ("/healthz", "/readyz"):
-            raise NotAnEndpoint("there is only /healthz and /readyz here")
+        if request.path not in ("/healthz", "/readyz", "/metrics"):
+            raise NotAnEndpoint("there is only /healthz, /readyz and /metrics here")
         if request.method not in READ:
             raise MethodRefused(request.method, READ)
         if request.path == "/healthz":
             return _json(HTTPStatus.OK, {"status": "ok"})
+        if request.path == "/metrics":
+            return _plain(metrics_text(self._reports(), self._clock()), CONTENT_TYPE)
         ready, told = readiness(self._reports(), self._clock())
         return _json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, told)
+
+
+def _plain(body: bytes, content_type: str) -> web.Response:
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS)}
+    return web.Response(body=body, headers=headers)
 
 
 def _json(status: int, content: dict[str, Any]) -> web.Response:

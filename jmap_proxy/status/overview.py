@@ -36,6 +36,8 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     next_refresh_at: float | None = None
     last_error: str = ""
     last_error_at: float | None = None
+    clock_ahead: float | None = None
+    answer_lost: bool = False
 
 
 def account_status(

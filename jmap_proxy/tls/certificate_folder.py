@@ -40,9 +40,12 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from jmap_proxy.tokens.datakey import DataKey, DataKeySource
+    from jmap_proxy.tokens.datakey import DataKey
+    from jmap_proxy.tokens.keychain import DataKeys
 
 LOCK_PATIENCE = 10.0
+DATA_KEY = b"Data-Key: "
+
 ANEW = "run: jmap-proxy cert --new-ca, and let the clients trust the new authority"
 
 
@@ -66,13 +69,13 @@ class CertificateFolder:
 
     Args:
         folder: Made where it is missing, 0700.
-        data_key: Encrypts the authority's key.
+        data_keys: The current one encrypts the authority's key.
         clock: Epoch seconds.
     """
 
-    def __init__(self, folder: Path, data_key: DataKeySource, clock: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, data_keys: DataKeys, clock: Callable[[], float]) -> None:
         self._folder = folder
-        self._data_key = data_key
+        self._data_keys = data_keys
         self._clock = clock
         self.authority_file = folder / "ca.pem"
         self.certificate_file = folder / "cert.pem"
@@ -99,8 +102,7 @@ class CertificateFolder:
             why = "it was asked for" if new_authority else self._why_new(names)
             if why:
                 authority = make_authority(names, self._clock())
-                secret = key_pem(authority.key, _passphrase(self._data_key.create()))
-                files.write_durably(self._authority_key_file, secret)
+                self._write_authority_key(authority.key, self._data_keys.current())
                 files.write_durably(self.authority_file, certificate_pem(authority.certificate))
                 files.write_durably(self.key_file, key_pem(_new_key()))
             else:
@@ -132,6 +134,34 @@ class CertificateFolder:
                 raise StoreError(f"{self.authority_file}: the local authority ends soon, or has ended", hint=ANEW)
             self._issue(authority, names)
             return True
+
+    def encrypt_anew(self, data_key: DataKey) -> str:
+        """Encrypt the authority's key under another data key; why not, "" if it is. Raises StoreError."""
+        if not self._authority_key_file.exists():
+            return ""
+        with self._locked():
+            try:
+                key = self._read_authority_key()
+            except StoreError as error:
+                return error.detail
+            if key is not None:
+                self._write_authority_key(key, data_key)
+            return ""
+
+    def _read_authority_key(self) -> ec.EllipticCurvePrivateKey | None:
+        raw = files.read_private(self._authority_key_file)
+        if raw is None:
+            return None
+        key_id = raw.partition(b"\n")[0].removeprefix(DATA_KEY).decode("ascii", "replace")
+        data_key = self._data_keys.find(key_id)
+        if data_key is None:
+            raise StoreError(f"{self._authority_key_file}: its data key {key_id[:16]} is nowhere", hint=ANEW)
+        return self._read_key(self._authority_key_file, _passphrase(data_key))
+
+    def _write_authority_key(self, key: ec.EllipticCurvePrivateKey, data_key: DataKey) -> None:
+        """PKCS #8; the line before it, which PEM allows (RFC 7468 §2), names the data key."""
+        head = DATA_KEY + data_key.key_id.encode() + b"\n"
+        files.write_durably(self._authority_key_file, head + key_pem(key, _passphrase(data_key)))
 
     def _why_new(self, names: Sequence[str]) -> str:
         authority = self._read_certificate(self.authority_file)
@@ -165,10 +195,7 @@ class CertificateFolder:
         certificate = self._read_certificate(self.authority_file)
         if certificate is None:
             raise ConfigError("listen.https: there is no certificate yet", hint="run: jmap-proxy cert")
-        data_key = self._data_key.load()
-        if data_key is None:
-            raise StoreError(f"{self._authority_key_file}: there is no data key to decrypt it", hint=ANEW)
-        key = self._read_key(self._authority_key_file, _passphrase(data_key))
+        key = self._read_authority_key()
         if key is None or not belong_together(certificate, key):
             raise StoreError(f"{self._authority_key_file} does not belong to {self.authority_file}", hint=ANEW)
         return Issued(certificate, key)

@@ -11,6 +11,7 @@ from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
+from jmap_proxy.tokens.migration import migrated
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION, TokenSet
 
 if TYPE_CHECKING:
@@ -25,11 +26,7 @@ class EnvelopeError(ValueError):
 
 def seal(tokens: TokenSet, key: DataKey) -> bytes:
     """Encrypt the tokens under the data key."""
-    header = {"alg": "dir", "enc": "A256GCM", "kid": key.key_id, "typ": "jmap-proxy+jwe"}
-    text = jwe.encrypt_compact(
-        header, msgspec.json.encode(tokens), OctKey.import_key(key.secret), algorithms=ALGORITHMS
-    )
-    return text.encode() + b"\n"
+    return _encrypted(msgspec.json.encode(tokens), key)
 
 
 def unseal(data: bytes, key: DataKey) -> TokenSet:
@@ -38,32 +35,48 @@ def unseal(data: bytes, key: DataKey) -> TokenSet:
     Raises:
         EnvelopeError: damaged, encrypted with another key, or written by a newer version.
     """
+    return _parse(_decrypted(data, key))
+
+
+def reseal(data: bytes, old: DataKey, new: DataKey) -> bytes:
+    """What is encrypted under the one key, under the other one; what it says is not looked at. Raises EnvelopeError."""
+    return _encrypted(_decrypted(data, old), new)
+
+
+def key_id_of(data: bytes) -> str:
+    """Name of the key that opens it. Raises EnvelopeError: it is no envelope."""
     try:
-        if _key_id(data) != key.key_id:
-            raise EnvelopeError(f"encrypted with another data key (this one is {key.key_id})")
-        opened = jwe.decrypt_compact(data.removesuffix(b"\n"), OctKey.import_key(key.secret), algorithms=ALGORITHMS)
-    except (JoseError, ValueError) as error:
-        if isinstance(error, EnvelopeError):
-            raise
+        encoded = data.partition(b".")[0]
+        header = json.loads(base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)))
+        key_id = header["kid"]
+    except (ValueError, KeyError, TypeError):
         raise EnvelopeError("damaged: it does not decrypt") from None
-    return _parse(opened.plaintext or b"")
+    return str(key_id)
 
 
-def _key_id(data: bytes) -> str:
-    """`kid` of the protected header; ValueError where there is no such header."""
-    encoded = data.partition(b".")[0]
-    header = json.loads(base64.urlsafe_b64decode(encoded + b"=" * (-len(encoded) % 4)))
-    if not isinstance(header, dict) or not isinstance(header.get("kid"), str):
-        raise ValueError("no key id")  # noqa: TRY004 - the text is wrong, not the program
-    return str(header["kid"])
+def _encrypted(plaintext: bytes, key: DataKey) -> bytes:
+    header = {"alg": "dir", "enc": "A256GCM", "kid": key.key_id, "typ": "jmap-proxy+jwe"}
+    text = jwe.encrypt_compact(header, plaintext, OctKey.import_key(key.secret), algorithms=ALGORITHMS)
+    return text.encode() + b"\n"
+
+
+def _decrypted(data: bytes, key: DataKey) -> bytes:
+    if key_id_of(data) != key.key_id:
+        raise EnvelopeError(f"encrypted with another data key (this one is {key.key_id})")
+    try:
+        opened = jwe.decrypt_compact(data.removesuffix(b"\n"), OctKey.import_key(key.secret), algorithms=ALGORITHMS)
+    except (JoseError, ValueError):
+        raise EnvelopeError("damaged: it does not decrypt") from None
+    return opened.plaintext or b""
 
 
 def _parse(plaintext: bytes) -> TokenSet:
     try:
-        version = json.loads(plaintext)["schema_version"]
+        document = migrated(json.loads(plaintext))
+        version = document["schema_version"]
         if version != SCHEMA_VERSION:
-            raise EnvelopeError(f"written in form {version}, this program reads form {SCHEMA_VERSION}")
-        return msgspec.json.decode(plaintext, type=TokenSet)
+            raise EnvelopeError(f"written in form {version}, this program reads forms 1 to {SCHEMA_VERSION}")
+        return msgspec.convert(document, type=TokenSet)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, EnvelopeError):
             raise

@@ -15,6 +15,7 @@ class Refreshed:
         life: Seconds that the access token is good for.
         scope: The granted scope, "" if the answer does not say.
         id_token: The ID token (OIDC Core §3.1.3.3), "" if none came.
+        provider_time: Epoch seconds by the provider's clock, None if it does not say.
     """
 
     access_token: str = field(repr=False)
@@ -22,6 +23,7 @@ class Refreshed:
     life: float
     scope: str = ""
     id_token: str = field(default="", repr=False)
+    provider_time: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Rejected:
     """A definite no: the grant is gone and only a new sign-in helps."""
 
     error: str
-    description: str = ""
+    provider_time: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +41,17 @@ class Transient:
     Attributes:
         reason: What was seen, in words, without secrets.
         retry_after: Seconds that the provider asks to wait, None if it does not say.
+        answer_lost: The provider may have acted on the request, and have spent the refresh token.
+        client_refused: The provider does not accept the client or what it asks for (RFC 6749 §5.2): the configuration
+            is wrong, here or there, and the tokens are not.
+        provider_time: Epoch seconds by the provider's clock, None if it does not say.
     """
 
     reason: str
     retry_after: float | None = None
+    answer_lost: bool = False
+    client_refused: bool = False
+    provider_time: float | None = field(default=None, compare=False)
 
 
 Outcome = Refreshed | Rejected | Transient

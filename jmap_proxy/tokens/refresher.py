@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jmap_proxy.errors import StoreError, UpstreamRefusedToken
+from jmap_proxy.tokens.attempts import Attempts
 from jmap_proxy.tokens.backoff import CoolDown
 from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.journal import Attempt, may_ask, may_replay
+from jmap_proxy.tokens.losses import Loss, likely_cause
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
-from jmap_proxy.tokens.standing import Standing
+from jmap_proxy.tokens.standing import Standing, clock_time
 from jmap_proxy.tokens.unsaved import UnsavedTokens
-from jmap_proxy.tokens.window import Freshness
+from jmap_proxy.tokens.window import Freshness, Window
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from jmap_proxy.errors import JmapProxyError
+    from jmap_proxy.tokens.journal import Replay
     from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
@@ -46,6 +50,8 @@ class TokenRefresher:
         clock: Epoch seconds.
         jitter: A random number in [0, 1) for back-off.
         patience: Seconds that a caller waits for the shared refresh at most.
+        replay: What the provider does about a refresh token that comes twice.
+        lost: Called with the reason when the sign-in is found to be lost, once for each loss.
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class TokenRefresher:
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
         patience: float = PATIENCE,
+        replay: Replay = "strict",
+        lost: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._account = account
         self._store = store
@@ -64,8 +72,11 @@ class TokenRefresher:
         self._clock = clock
         self._jitter = jitter
         self._patience = patience
+        self._replay: Replay = replay
+        self._lost = lost
         self._standing = Standing(account)
         self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
+        self._attempts = Attempts(account, store)
         self._cool_down = CoolDown()
         self._refused = ""
         self._task: asyncio.Task[None] | None = None
@@ -86,7 +97,8 @@ class TokenRefresher:
             TokenDelayed: the provider does not give a token in time; carries Retry-After.
         """
         tokens = self._standing.tokens
-        if tokens is not None and self._clock() < self._standing.window.soft_at:
+        window = self._standing.window
+        if tokens is not None and window.since <= self._clock() < window.soft_at:
             return tokens.access_token
         return await self._ensure_slowly()
 
@@ -127,6 +139,15 @@ class TokenRefresher:
         """How the account is doing; holds no secret."""
         return self._standing.report(unsaved=self._unsaved.tokens is not None)
 
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The current tokens, None if there are none."""
+        return self._standing.tokens
+
+    async def renew(self) -> None:
+        """Renew the tokens now, whoever needs them. Never raises; a failure is reported as any."""
+        await asyncio.wait([self._start()])
+
     async def start(self) -> None:
         """Take up what the store holds, without asking the provider; a store that cannot be read is reported."""
         try:
@@ -136,6 +157,13 @@ class TokenRefresher:
         else:
             if stored is not None:
                 self._adopt(stored)
+                await self._resume(stored)
+
+    async def _resume(self, stored: TokenSet) -> None:
+        """Ask at once for an answer that was lost when this process' predecessor died, while it may be had."""
+        attempt = await self._attempts.open_attempt(stored)
+        if attempt is not None and may_replay(attempt, self._replay, self._clock()):
+            self._start()
 
     async def look(self) -> None:
         """Take up what another process has stored, be it a sign-in or a sign-out; asks nobody. Raises StoreError."""
@@ -156,7 +184,7 @@ class TokenRefresher:
 
     async def _ensure_slowly(self) -> str:
         standing, now = self._standing, self._clock()
-        holds = standing.back_off.holds(now)
+        holds = standing.holds(now)
         step = decide(standing.freshness(now), renewable=standing.renewable, backing_off=holds)
         if step is Step.USE_AND_REFRESH:
             self._start()
@@ -216,25 +244,54 @@ class TokenRefresher:
         tokens = stored if current is None or stored.supersedes(current) else current
         if not tokens.refresh_token:
             reason = "the token is of no use any more and the provider gave no refresh token"
-            self._standing.lose(reason, "", self._clock())
+            self._lose(reason, "")
             return None
         if self._standing.is_refused(tokens.refresh_token) or self._standing.back_off.holds(self._clock()):
             return None
         return await self._ask(tokens)
 
-    async def _ask(self, tokens: TokenSet) -> Outcome:
-        asked_at = self._clock()  # before, since the life may be counted from any moment after
-        outcome = await self._grant(tokens)
-        if isinstance(outcome, Refreshed):
-            await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
-            if self._standing.freshness(self._clock()) is Freshness.EXPIRED:
-                return Transient("the new token had expired when it came")
-        elif isinstance(outcome, Rejected):
-            await self._confirm_rejection(tokens, outcome)
+    async def _ask(self, tokens: TokenSet) -> Outcome | None:
+        """Ask the provider, unless an answer that was lost before speaks against it."""
+        attempt, now = await self._attempts.open_attempt(tokens), self._clock()
+        refused = tokens.access_token == self._refused
+        freshness = Window.of(tokens).freshness(now)
+        if attempt is not None and not may_ask(attempt, tokens, self._replay, freshness, now, refused=refused):
+            self._standing.wait_for_the_end(attempt.asked_at, now)
+            return None
+        outcome = await self._request(tokens, attempt)
+        if isinstance(outcome, Transient) and outcome.answer_lost and self._replay == "grace":
+            attempt = await self._attempts.open_attempt(tokens)
+            outcome = await self._request(tokens, attempt)
+        if isinstance(outcome, Rejected):
+            await self._confirm_rejection(tokens, outcome, attempt)
+        elif isinstance(outcome, Refreshed) and self._standing.freshness(self._clock()) is Freshness.EXPIRED:
+            return Transient("the new token had expired when it came")
         return outcome
 
-    async def _keep(self, renewed: TokenSet) -> None:
-        """Store the new tokens, then show them. If the disk does not take them they are served from memory."""
+    async def _request(self, tokens: TokenSet, earlier: Attempt | None) -> Outcome:
+        """One request to the provider, noted beforehand; new tokens are kept.
+
+        An `earlier` attempt whose answer was lost stays the one that is noted, until there are new tokens: it may have
+        spent the refresh token, and explains a refusal to whoever is refused again after a restart.
+        """
+        asked_at = self._clock()  # before, since the life may be counted from any moment after
+        await self._attempts.begin(earlier or Attempt.of(tokens, asked_at))
+        outcome = await self._grant(tokens)
+        self._standing.compare_clocks(outcome.provider_time, self._clock())
+        if isinstance(outcome, Refreshed):
+            known = await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
+        else:
+            known = earlier is None and not (isinstance(outcome, Transient) and outcome.answer_lost)
+        if known:
+            await self._attempts.end()
+        return outcome
+
+    async def _keep(self, renewed: TokenSet) -> bool:
+        """Store the new tokens, then show them. If the disk does not take them they are served from memory.
+
+        Returns:
+            Whether they are stored.
+        """
         try:
             await self._store.save(renewed)
         except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away
@@ -244,18 +301,40 @@ class TokenRefresher:
             self._unsaved.keep(renewed)
             self._standing.note(told, self._clock())
             log.error("new tokens are not saved", account=self._account, error=told, hint=hint)
-            return
+            return False
         self._adopt(renewed)
         log.info("token refreshed", account=self._account, generation=renewed.generation)
+        return True
 
-    async def _confirm_rejection(self, tried: TokenSet, outcome: Rejected) -> None:
-        """A refusal counts only if the store still holds the refused refresh token."""
+    async def _confirm_rejection(self, tried: TokenSet, outcome: Rejected, attempt: Attempt | None) -> None:
+        """A refusal counts only if the store still holds the refused refresh token.
+
+        Args:
+            tried: Whose refresh token was refused.
+            outcome: The refusal.
+            attempt: An earlier one whose answer was lost, None if there was none.
+        """
         stored = await self._store.load()
         if stored is not None and stored.refresh_token != tried.refresh_token and self._is_news(stored):
             self._adopt(stored)
             return
         reason = f"the provider refused the refresh token ({outcome.error})"
-        self._standing.lose(reason, tried.refresh_token, self._clock())
+        if attempt is not None:
+            reason += f": the answer of {clock_time(attempt.asked_at)} was lost, and it was spent then"
+        elif cause := await self._likely_cause(tried):
+            reason += f": {cause}"
+        self._lose(reason, tried.refresh_token)
+
+    async def _likely_cause(self, tried: TokenSet) -> str:
+        """What the losses of this account have in common."""
+        try:
+            return likely_cause(await self._store.note_loss(Loss(tried.signed_in_at, self._clock())))
+        except StoreError:
+            return ""
+
+    def _lose(self, reason: str, refresh_token: str) -> None:
+        if self._standing.lose(reason, refresh_token, self._clock()):
+            self._lost(reason)
 
     def _is_news(self, stored: TokenSet) -> bool:
         return stored.supersedes(self._standing.tokens) and stored.access_token != self._refused
@@ -289,11 +368,15 @@ async def create_token_refresher(
     clock: Callable[[], float] = time.time,
     jitter: Callable[[], float] = random.random,
     patience: float = PATIENCE,
+    replay: Replay = "strict",
+    lost: Callable[[str], None] = lambda _reason: None,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 
     An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
     """
-    refresher = TokenRefresher(account, store, grant, clock=clock, jitter=jitter, patience=patience)
+    refresher = TokenRefresher(
+        account, store, grant, clock=clock, jitter=jitter, patience=patience, replay=replay, lost=lost
+    )
     await refresher.start()
     return refresher

@@ -24,12 +24,20 @@ class State(enum.Enum):
     STORE_ERROR = "store_error"
     """The stored tokens cannot be read; the file is left as it is."""
 
+    CLIENT_REFUSED = "client_refused"
+    """The provider does not accept the client, or what it asks for; the tokens are kept and it is tried again."""
+
     NEEDS_LOGIN = "needs_login"
     """Only a new sign-in helps."""
 
 
 class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
-    """How an account is doing at one moment; times are epoch seconds, None where there is none."""
+    """How an account is doing at one moment; times are epoch seconds, None where there is none.
+
+    Attributes:
+        clock_ahead: Seconds that this machine's clock is ahead of the provider's, None if that is not known.
+        answer_lost: A refresh was asked for and its answer never came, so the refresh token may be spent.
+    """
 
     state: State
     issuer: str = ""
@@ -39,3 +47,5 @@ class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
     next_refresh_at: Moment | None = None
     last_error: str = ""
     last_error_at: Moment | None = None
+    clock_ahead: float | None = None
+    answer_lost: bool = False

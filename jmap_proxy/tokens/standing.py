@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from jmap_proxy.errors import JmapProxyError, SignInNeeded, StoreError, TokenDelayed
+from jmap_proxy.errors import ClientRefused, JmapProxyError, SignInNeeded, StoreError, TokenDelayed
 from jmap_proxy.tokens.backoff import BackOff
 from jmap_proxy.tokens.report import State, TokenReport
-from jmap_proxy.tokens.window import Freshness, Window
+from jmap_proxy.tokens.window import CLOCK_TOLERANCE, Freshness, Window
 
 if TYPE_CHECKING:
     from jmap_proxy.tokens.outcome import Transient
@@ -30,13 +31,16 @@ class Standing:
     def __init__(self, account: str) -> None:
         self._account = account
         self.tokens: TokenSet | None = None
-        self.window = Window(0.0, 0.0, 0.0)
+        self.window = Window(0.0, 0.0, 0.0, 0.0)
         self.back_off = BackOff()
         self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
         self._lost_refresh_token: str | None = None
         self._store_error: StoreError | None = None
         self._last_error = ""
         self._last_error_at: float | None = None
+        self._failure: Transient | None = None
+        self._waits_for_the_end = False
+        self._clock_ahead: float | None = None
 
     @property
     def generation(self) -> int:
@@ -47,6 +51,11 @@ class Standing:
     def renewable(self) -> bool:
         """False once it is known that only the user can get new tokens."""
         return self._lost is None
+
+    def holds(self, now: float) -> bool:
+        """Whether it is not yet time to ask the provider (again)."""
+        waits = self._waits_for_the_end and self.freshness(now) is not Freshness.EXPIRED
+        return waits or self.back_off.holds(now)
 
     def freshness(self, now: float) -> Freshness:
         """Of the current access token; EXPIRED where there is none."""
@@ -67,6 +76,8 @@ class Standing:
         self.back_off = BackOff()
         self._lost = None
         self._store_error = None
+        self._failure = None
+        self._waits_for_the_end = False
         self.clear_error()
 
     def forget(self, now: float) -> None:
@@ -74,13 +85,20 @@ class Standing:
         self.tokens = None
         self.lose("not signed in", None, now)
 
-    def lose(self, reason: str, refresh_token: str | None, now: float) -> None:
-        """Only a new sign-in helps; `refresh_token` is the one that is of no use any more."""
-        if self._lost is None:
+    def lose(self, reason: str, refresh_token: str | None, now: float) -> bool:
+        """Only a new sign-in helps; `refresh_token` is the one that is of no use any more.
+
+        Returns:
+            Whether that is news.
+        """
+        news = self._lost is None
+        if news:
             log.error("sign-in needed", account=self._account, reason=reason)
         self._lost = SignInNeeded(self._account, reason)
         self._lost_refresh_token = refresh_token
+        self._waits_for_the_end = False
         self.note(reason, now)
+        return news
 
     def be_unreadable(self, error: StoreError, now: float) -> None:
         """The store cannot be read and there is nothing in memory: what the file needs, the user must do."""
@@ -93,9 +111,26 @@ class Standing:
     def fail(self, outcome: Transient, now: float, jitter: float, store_error: StoreError | None = None) -> None:
         """A refresh failed for a passing reason, maybe one of the store's."""
         self._store_error = store_error
+        self._failure = outcome
         wait = self.back_off.fail(now, jitter, outcome.retry_after)
         self.note(outcome.reason, now)
         log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
+
+    def wait_for_the_end(self, lost_at: float, now: float) -> None:
+        """The answer to a refresh was lost: the access token is used up before the provider is asked again."""
+        if not self._waits_for_the_end:
+            self._waits_for_the_end = True
+            self.note(f"the provider's answer of {clock_time(lost_at)} was lost", now)
+            log.warning("refresh waits for the end of the token", account=self._account, reason=self._last_error)
+
+    def compare_clocks(self, provider_time: float | None, now: float) -> None:
+        """Note what the provider's clock says (Date, RFC 9110 §6.6.1: whole seconds)."""
+        if provider_time is None:
+            return
+        ahead = now - provider_time
+        if abs(ahead) > CLOCK_TOLERANCE and (self._clock_ahead is None or abs(self._clock_ahead) <= CLOCK_TOLERANCE):
+            log.warning("this machine's clock is wrong", account=self._account, ahead=round(ahead))
+        self._clock_ahead = ahead
 
     def note(self, error: str, now: float) -> None:
         """Remember what went wrong last."""
@@ -114,6 +149,8 @@ class Standing:
         if self._store_error is not None:
             return self._store_error.anew()
         reason = self._last_error or "no answer yet"
+        if self._failure is not None and self._failure.client_refused:
+            return ClientRefused(self._account, reason, retry_after=max(1.0, self.back_off.until - now))
         return TokenDelayed(
             f"account {self._account!r}: no token from the identity provider: {reason}",
             hint="it is tried again by itself; jmap-proxy status tells more",
@@ -123,7 +160,7 @@ class Standing:
     def report(self, *, unsaved: bool) -> TokenReport:
         """What there is to tell; `unsaved`: the current tokens are in memory only."""
         tokens = self.tokens
-        due = max(self.window.soft_at, self.back_off.until)
+        due = max(self.window.expires_at if self._waits_for_the_end else self.window.soft_at, self.back_off.until)
         return TokenReport(
             state=self._state(unsaved=unsaved),
             issuer=tokens.issuer if tokens else "",
@@ -133,6 +170,8 @@ class Standing:
             next_refresh_at=due if tokens and tokens.refresh_token and self.renewable else None,
             last_error=self._last_error,
             last_error_at=self._last_error_at,
+            clock_ahead=self._clock_ahead,
+            answer_lost=self._waits_for_the_end or (self._failure is not None and self._failure.answer_lost),
         )
 
     def _state(self, *, unsaved: bool) -> State:
@@ -140,6 +179,13 @@ class Standing:
             return State.STORE_ERROR
         if self._lost is not None:
             return State.NEEDS_LOGIN
+        if self._failure is not None and self._failure.client_refused:
+            return State.CLIENT_REFUSED
         if self.back_off.failures:
             return State.RETRYING
         return State.UNSAVED if unsaved else State.OK
+
+
+def clock_time(moment: float) -> str:
+    """A moment as a person reads it in a log: "2026-03-01 12:00:05 UTC"."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

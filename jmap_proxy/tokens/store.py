@@ -8,29 +8,45 @@ holder that dies frees it (flock(2)). What cannot be read is never overwritten.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
+
+import msgspec
+import structlog
 
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 from jmap_proxy.locks import async_file_lock
-from jmap_proxy.tokens.envelope import EnvelopeError, seal, unseal
+from jmap_proxy.tokens.envelope import EnvelopeError, key_id_of, seal, unseal
+from jmap_proxy.tokens.journal import Attempt
+from jmap_proxy.tokens.losses import Loss
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from jmap_proxy.tokens.datakey import DataKeySource
+    from jmap_proxy.tokens.keychain import DataKeys
     from jmap_proxy.tokens.tokenset import TokenSet
+
+_T = TypeVar("_T")
+
+PREVIOUS = ".previous"
+"""Ends the name of the file with the generation before the last; that one is proven when it has been renewed."""
+
+LOSSES_KEPT = 10
+"""Lost sign-ins of an account that are remembered."""
 
 LOCK_PATIENCE = 60.0
 """Seconds to wait for another process that is refreshing; longer than its requests for metadata and tokens take."""
 
 LONGEST_NAME = 120
 """Characters of an account's quoted name that stand in its file's name; file systems take 255 in all."""
+
+log = structlog.get_logger("jmap_proxy.tokens")
 
 
 class TokenStore(Protocol):
@@ -41,6 +57,18 @@ class TokenStore(Protocol):
 
     async def save(self, tokens: TokenSet) -> None:
         """Store the tokens; durable when it returns. Raises StoreError."""
+
+    async def attempt(self) -> Attempt | None:
+        """The latest refresh whose outcome may be open, None if there is none. Raises StoreError."""
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Note that the provider is about to be asked; durable when it returns. Raises StoreError."""
+
+    async def end_attempt(self) -> None:
+        """The outcome is known, and nothing was spent. Raises StoreError."""
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """Note that a sign-in was lost; all losses that are known, the oldest first. Raises StoreError."""
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Held over read → network → write, against other processes. Raises StoreError."""
@@ -54,48 +82,77 @@ def token_file(folder: Path, account: str) -> Path:
     return folder / f"{name}.jwe"
 
 
-def read_tokens(folder: Path, account: str, keys: DataKeySource) -> TokenSet | None:
+def read_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | None:
     """The account's tokens, None if there are none. Blocks.
+
+    A damaged file is stood in for by the previous generation, as long as there is one: it may still be good.
 
     Raises:
         StoreError: the file is unreadable, open to others, damaged or another account's; it is left as it is.
     """
     path = token_file(folder, account)
-    data = files.read_private(path)
-    if data is None:
-        return None
-    key = keys.load()
-    if key is None:
-        raise StoreError(
-            f"{path} cannot be read: the data key is missing ({keys.describe()})",
-            hint="restore the data key, or move the token file away and sign in again",
-        )
     try:
-        tokens = unseal(data, key)
-        if tokens.account != account:
-            raise EnvelopeError(f"it holds the tokens of account {tokens.account!r}")  # noqa: TRY301
-    except EnvelopeError as error:
-        raise StoreError(f"{path}: {error}", hint=f"move {path} away, then run: jmap-proxy login {account}") from None
-    return tokens
+        return _read_file(path, account, keys)
+    except DamagedError as damaged:
+        previous = None
+        with contextlib.suppress(StoreError):
+            previous = _read_file(path.with_suffix(PREVIOUS), account, keys)
+        if previous is None:
+            raise
+        log.error("token file damaged, the previous one is used", account=account, error=damaged.detail)
+        return previous
 
 
-def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeySource) -> None:
-    """Store the tokens durably. Blocks.
+def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeys) -> None:
+    """Store the tokens durably; what was there is kept as the previous generation. Blocks.
 
     Raises:
         StoreError: it cannot be written, or what is there cannot be read and so is not overwritten.
     """
     files.private_folder(folder)
+    path = token_file(folder, tokens.account)
     read_tokens(folder, tokens.account, keys)
-    files.write_durably(token_file(folder, tokens.account), seal(tokens, keys.create()))
+    try:
+        if _read_file(path, tokens.account, keys) is not None:
+            files.copy_durably(path, path.with_suffix(PREVIOUS))
+    except DamagedError:  # the previous one has stood in for it
+        files.copy_durably(path, path.with_suffix(".damaged"))
+    key = keys.current()
+    files.write_durably(path, seal(tokens, key))
+    if (latest := keys.current()) != key:  # a rekey has gone by between the two
+        files.write_durably(path, seal(tokens, latest))
 
 
-async def load_tokens(folder: Path, account: str, keys: DataKeySource) -> TokenSet | None:
+def _read_file(path: Path, account: str, keys: DataKeys) -> TokenSet | None:
+    data = files.read_private(path)
+    if data is None:
+        return None
+    hint = f"move {path} away, then run: jmap-proxy login {account}"
+    try:
+        key = keys.find(key_id_of(data))
+        if key is None:
+            raise StoreError(
+                f"{path} cannot be read: its data key {key_id_of(data)} is missing ({keys.describe()})",
+                hint="restore the data key, or move the token file away and sign in again",
+            )
+        tokens = unseal(data, key)
+    except EnvelopeError as error:
+        raise DamagedError(f"{path}: {error}", hint=hint) from None
+    if tokens.account != account:
+        raise StoreError(f"{path}: it holds the tokens of account {tokens.account!r}", hint=hint)
+    return tokens
+
+
+class DamagedError(StoreError):
+    """A token file that cannot be understood."""
+
+
+async def load_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | None:
     """`read_tokens`, off the event loop."""
     return await asyncio.to_thread(read_tokens, folder, account, keys)
 
 
-async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeySource) -> None:
+async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeys) -> None:
     """`write_tokens`, off the event loop: durable when it returns, also if the caller is cancelled meanwhile."""
     await asyncio.to_thread(write_tokens, folder, tokens, keys)
 
@@ -110,9 +167,7 @@ class FileTokenStore:
         lock_patience: Seconds to wait for another process that holds the lock.
     """
 
-    def __init__(
-        self, folder: Path, account: str, keys: DataKeySource, *, lock_patience: float = LOCK_PATIENCE
-    ) -> None:
+    def __init__(self, folder: Path, account: str, keys: DataKeys, *, lock_patience: float = LOCK_PATIENCE) -> None:
         self._folder = folder
         self._account = account
         self._keys = keys
@@ -131,8 +186,32 @@ class FileTokenStore:
         """See `save_tokens`."""
         await save_tokens(self._folder, tokens, self._keys)
 
+    async def attempt(self) -> Attempt | None:
+        """See `TokenStore`; a note that cannot be understood counts as none."""
+        raw = await asyncio.to_thread(files.read_private, self._beside(".attempt"))
+        return None if raw is None else _parsed(raw, Attempt)
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """See `TokenStore`."""
+        await asyncio.to_thread(files.write_durably, self._beside(".attempt"), msgspec.json.encode(attempt) + b"\n")
+
+    async def end_attempt(self) -> None:
+        """See `TokenStore`."""
+        await asyncio.to_thread(files.remove_durably, self._beside(".attempt"))
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """See `TokenStore`; a list that cannot be understood is begun anew."""
+        path = self._beside(".losses")
+        raw = await asyncio.to_thread(files.read_private, path)
+        known = (_parsed(raw, list[Loss]) if raw is not None else None) or []
+        known = [*known, loss][-LOSSES_KEPT:]
+        await asyncio.to_thread(files.write_durably, path, msgspec.json.encode(known) + b"\n")
+        return known
+
     async def remove(self) -> bool:
         """Forget the account's tokens; whether there were any. Raises StoreError."""
+        await self.end_attempt()
+        await asyncio.to_thread(files.remove_durably, self._beside(PREVIOUS))
         return await asyncio.to_thread(files.remove_durably, self.path)
 
     @asynccontextmanager
@@ -145,3 +224,14 @@ class FileTokenStore:
         await asyncio.to_thread(files.private_folder, self._folder)
         async with async_file_lock(self.path.with_suffix(".lock"), self._lock_patience):
             yield
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_suffix(suffix)
+
+
+def _parsed(raw: bytes, form: type[_T]) -> _T | None:
+    """A note of the program's own; None for one that it cannot understand."""
+    try:
+        return msgspec.json.decode(raw, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TOKEN_EXPIRY_BUFFER = 60.0
 """Seconds before expiry from which callers wait for a new token; never more than half the token's life."""
 
+CLOCK_TOLERANCE = 60.0
+"""Seconds that a token may seem to come from the future; more means that the clock was set back since."""
+
 BACKGROUND_BUFFER = 240.0
 """Seconds before that from which a refresh runs in the background; never more than a tenth of the life."""
 
@@ -36,8 +39,12 @@ class Freshness(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Epoch seconds at which the soft window, the hard window and the token's end come."""
+    """Epoch seconds at which the soft window, the hard window and the token's end come.
 
+    Before `since` the clock must have been set back, so that nobody knows how old the token is: it counts as expiring.
+    """
+
+    since: float
     soft_at: float
     hard_at: float
     expires_at: float
@@ -45,18 +52,19 @@ class Window:
     @classmethod
     def of(cls, tokens: TokenSet) -> Window:
         """The windows of these tokens; without a refresh token there is nothing to do before the end."""
+        since = tokens.obtained_at - CLOCK_TOLERANCE
         if not tokens.refresh_token:
-            return cls(tokens.expires_at, tokens.expires_at, tokens.expires_at)
+            return cls(since, tokens.expires_at, tokens.expires_at, tokens.expires_at)
         life = max(0.0, tokens.expires_at - tokens.obtained_at)
         hard = min(TOKEN_EXPIRY_BUFFER, life / 2)
         soft = hard + min(BACKGROUND_BUFFER, life / 10)
-        return cls(tokens.expires_at - soft, tokens.expires_at - hard, tokens.expires_at)
+        return cls(since, tokens.expires_at - soft, tokens.expires_at - hard, tokens.expires_at)
 
     def freshness(self, now: float) -> Freshness:
         """Where in the token's life `now` (epoch seconds) is."""
-        if now < self.soft_at:
+        if self.since <= now < self.soft_at:
             return Freshness.FRESH
-        if now < self.hard_at:
+        if self.since <= now < self.hard_at:
             return Freshness.AGEING
         if now < self.expires_at:
             return Freshness.EXPIRING

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from jmap_proxy.sandbox import Fault, ProviderSettings
-from tests.acceptance.test_expiry import signed_in_chain
+from tests.support.chain import signed_in_chain
 from tests.support.clock import Clock
 from tests.support.world import NAME
 

@@ -11,7 +11,7 @@ from jmap_proxy.cli.certificate import ServedCertificate, Source
 from jmap_proxy.config import Listen
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.tls.certificate_folder import CertificateFolder
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from tests.support.certificates import private_authority, shake_hands
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def folder(tmp_path: Path) -> CertificateFolder:
     """Give the folder of a local authority that was made."""
-    folder = CertificateFolder(tmp_path / "tls", KeyFile(tmp_path / "data.key"), time.time)
+    folder = CertificateFolder(tmp_path / "tls", Keychain(tmp_path, key_places(tmp_path, {}), "file"), time.time)
     folder.make([])
     return folder
 

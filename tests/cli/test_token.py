@@ -68,10 +68,10 @@ async def test_trouble_at_the_provider_may_pass(world: World) -> None:
 
 
 async def test_a_changed_issuer_does_not_get_the_refresh_token(world: World) -> None:
-    """The configuration names another provider now: a new sign-in is needed."""
+    """The configuration names another provider now: told as that, with the sign-in that mends it."""
     await world.sign_in()
     await world.age(7200)
     world.config.write_text(world.config.read_text().replace(world.idp.issuer, "https://other.invalid"))
     ended = await world.invoke("token", "alice")
-    assert ended.code == 77
+    assert ended.code == 78
     assert "another issuer" in ended.err

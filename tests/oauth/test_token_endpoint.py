@@ -70,7 +70,8 @@ async def test_a_refresh_token_goes_to_its_own_issuer_only(
 ) -> None:
     """Tokens of another issuer or client are refused here, and nothing is sent."""
     outcome = await parts.endpoint.refresh(token_set(**{"issuer": idp.issuer, **changes}))
-    assert isinstance(outcome, Rejected)
+    assert isinstance(outcome, Transient)
+    assert outcome.client_refused
     assert idp.token_requests == []
     assert idp.metadata_requests == 0
 

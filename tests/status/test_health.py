@@ -111,7 +111,7 @@ async def test_it_takes_no_orders(admin: Admin, path: str) -> None:
         assert content["type"] == "urn:jmap-proxy:error:method-refused"
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/readyz/", "//readyz", "/.well-known/jmap"])
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/readyz/", "//readyz", "/.well-known/jmap"])
 async def test_there_is_nothing_else(admin: Admin, path: str) -> None:
     """Other paths are 404."""
     assert (await admin.ask(path))[0] == 404
@@ -168,3 +168,10 @@ async def test_who_looks_at_it_in_a_browser_sees_it(admin: Admin, site: str) -> 
     status, _, fields = await admin.ask("/readyz", Sec_Fetch_Site=site, Sec_Fetch_Mode="navigate")
     assert status == 200
     assert fields["Content-Security-Policy"].startswith("sandbox")
+
+
+async def test_metrics_are_for_scrapers(admin: Admin) -> None:
+    """As text, by the rules of the other pages."""
+    async with ClientSession() as client, client.get(f"{admin.origin}/metrics") as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        assert 'jmap_proxy_account_state{account="alice",state="ok"} 1.0' in await response.text()

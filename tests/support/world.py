@@ -78,8 +78,12 @@ class World:
 
     @property
     def env(self) -> dict[str, str]:
-        """What a command is told by the environment; a browser would fail."""
-        return {"JMAP_PROXY_STATE": str(self.state), "BROWSER": "false"}
+        """What a command is told by the environment; a browser and the desktop's keyring would fail."""
+        return {
+            "JMAP_PROXY_STATE": str(self.state),
+            "BROWSER": "false",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+        }
 
     def write_config(self, *lines: str) -> None:
         """Write the configuration; the lines are added to the account."""

@@ -6,7 +6,8 @@ import pytest
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.certificates import belong_together, is_for, is_signed_by, parse_certificate, parse_key
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.datakey import DataKey
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from tests.support.clock import NOW, Clock
 
 DAY = 86400.0
@@ -15,7 +16,7 @@ DAY = 86400.0
 @pytest.fixture
 def folder(tmp_path: Path, clock: Clock) -> CertificateFolder:
     """Give the folder as it is before the first certificate."""
-    return CertificateFolder(tmp_path / "tls", KeyFile(tmp_path / "data.key"), clock)
+    return CertificateFolder(tmp_path / "tls", Keychain(tmp_path, key_places(tmp_path, {}), "file"), clock)
 
 
 def contents(folder: CertificateFolder) -> dict[str, bytes]:
@@ -32,7 +33,7 @@ def test_what_is_made_is_guarded(folder: CertificateFolder) -> None:
     home = folder.authority_file.parent
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert {stat.S_IMODE((home / name).stat().st_mode) for name in files} == {0o600}
-    assert files["ca-key.pem"].startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    assert b"\n-----BEGIN ENCRYPTED PRIVATE KEY-----" in files["ca-key.pem"]
     leaf = parse_certificate(files["cert.pem"])
     assert leaf == made.leaf
     assert is_for(leaf, ["mail.lan"])
@@ -159,17 +160,41 @@ def test_a_damaged_authority_is_told_and_left(
     assert folder.make([], new_authority=True).why_new
 
 
+def folder_in(path: Path, clock: Clock) -> CertificateFolder:
+    """Return the folder as another process has it."""
+    return CertificateFolder(path / "tls", Keychain(path, key_places(path, {}), "file"), clock)
+
+
 def test_another_data_key_does_not_open_the_authority(folder: CertificateFolder, clock: Clock, tmp_path: Path) -> None:
     """Nor does none, and none is made where one is only needed to read."""
     folder.make([])
     clock.now += 80 * DAY
     (tmp_path / "data.key").unlink()
-    with pytest.raises(StoreError, match="no data key"):
-        folder.renew([])
+    with pytest.raises(StoreError, match="is nowhere"):
+        folder_in(tmp_path, clock).renew([])
     assert not (tmp_path / "data.key").exists()
-    KeyFile(tmp_path / "data.key").create()
-    with pytest.raises(StoreError, match="another data key"):
-        folder.renew([])
+    (tmp_path / "data-key.place").unlink()
+    Keychain(tmp_path, key_places(tmp_path, {}), "file").current()
+    with pytest.raises(StoreError, match="is nowhere"):
+        folder_in(tmp_path, clock).renew([])
+
+
+def test_a_new_data_key_takes_the_old_ones_place(folder: CertificateFolder, clock: Clock, tmp_path: Path) -> None:
+    """`store rekey` encrypts the authority's key anew, so that the authority stays what clients trust."""
+    folder.make([])
+    authority = folder.authority_file.read_bytes()
+    keychain = Keychain(tmp_path, key_places(tmp_path, {}), "file")
+    key = keychain.begin_rekey(None)
+    assert folder.encrypt_anew(key) == ""
+    keychain.end_rekey(key)
+    clock.now += 80 * DAY
+    assert folder_in(tmp_path, clock).renew([])
+    assert folder.authority_file.read_bytes() == authority
+
+
+def test_an_authority_that_is_not_there_needs_no_new_key(folder: CertificateFolder) -> None:
+    """Nor is one made for it; one that cannot be opened is told."""
+    assert folder.encrypt_anew(DataKey.new()) == ""
 
 
 def test_an_authority_with_another_ones_key_is_told(folder: CertificateFolder, clock: Clock) -> None:

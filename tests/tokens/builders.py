@@ -10,6 +10,8 @@ import msgspec
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import TokenRefresher, TokenSet, create_token_refresher
+from jmap_proxy.tokens.journal import Attempt, Replay
+from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.outcome import Outcome, Refreshed
 from tests.support.clock import Clock
 
@@ -47,6 +49,8 @@ class MemoryStore:
         self.saved = asyncio.Event()
         self.load_error: StoreError | None = None
         self.save_error: Exception | None = None
+        self.open_attempt: Attempt | None = None
+        self.losses: list[Loss] = []
         self._lock = asyncio.Lock()
 
     async def load(self) -> TokenSet | None:
@@ -64,6 +68,26 @@ class MemoryStore:
         self.tokens = tokens
         self.saved.set()
         self.events.append(f"saved {tokens.generation}")
+
+    async def attempt(self) -> Attempt | None:
+        """Return the open attempt."""
+        return self.open_attempt
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Note an attempt."""
+        self.events.append(f"asking {attempt.generation}")
+        if self.save_error is not None:
+            raise StoreError("disk full")
+        self.open_attempt = attempt
+
+    async def end_attempt(self) -> None:
+        """Forget the attempt."""
+        self.open_attempt = None
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """Note a loss."""
+        self.losses.append(loss)
+        return self.losses
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
@@ -128,12 +152,16 @@ class Bench:
 
 
 async def make_bench(
-    stored: TokenSet | None, *outcomes: Outcome | Exception, patience: float = 4.0, load_error: StoreError | None = None
+    stored: TokenSet | None,
+    *outcomes: Outcome | Exception,
+    patience: float = 4.0,
+    load_error: StoreError | None = None,
+    replay: Replay = "strict",
 ) -> Bench:
     """Return a started refresher over a store with these tokens and a provider with these answers."""
     clock, store, provider = Clock(), MemoryStore(stored), Provider(*(outcomes or (refreshed(2),)))
     store.load_error = load_error
     refresher = await create_token_refresher(
-        "alice", store, provider, clock=clock, jitter=lambda: 0.0, patience=patience
+        "alice", store, provider, clock=clock, jitter=lambda: 0.0, patience=patience, replay=replay
     )
     return Bench(clock, store, provider, refresher)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from jmap_proxy.tokens.store import FileTokenStore
 
 
@@ -13,12 +13,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> KeyFile:
-    """Return the data key's source; there is no key yet."""
-    return KeyFile(tmp_path / "state" / "data.key")
+def keys(tmp_path: Path) -> Keychain:
+    """Return the data keys; there is no key yet."""
+    return Keychain(tmp_path / "state", key_places(tmp_path / "state", {}), "file")
 
 
 @pytest.fixture
-def store(folder: Path, keys: KeyFile) -> FileTokenStore:
+def store(folder: Path, keys: Keychain) -> FileTokenStore:
     """Return alice's store with nothing in it."""
     return FileTokenStore(folder, "alice", keys)

@@ -5,6 +5,8 @@ import pytest
 
 from jmap_proxy.errors import SignInNeeded, StoreError, TokenDelayed
 from jmap_proxy.tokens import TokenRefresher, TokenSet
+from jmap_proxy.tokens.journal import Attempt
+from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.outcome import Transient
 from jmap_proxy.tokens.report import State
 from tests.support.clock import Clock
@@ -24,6 +26,22 @@ class Untouchable:
     async def save(self, tokens: TokenSet) -> None:
         """Fail."""
         raise AssertionError(tokens)
+
+    async def attempt(self) -> Attempt | None:
+        """Know of none."""
+        return None
+
+    async def begin_attempt(self, attempt: Attempt) -> None:
+        """Fail."""
+        raise AssertionError(attempt)
+
+    async def end_attempt(self) -> None:
+        """Fail."""
+        raise AssertionError
+
+    async def note_loss(self, loss: Loss) -> list[Loss]:
+        """Fail."""
+        raise AssertionError(loss)
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Fail."""
@@ -93,7 +111,7 @@ async def test_a_rotated_refresh_token_is_durable_before_anybody_goes_on() -> No
         bench.store.events.append(await bench.token())
 
     await asyncio.gather(caller(), caller())
-    assert bench.store.events == ["load", "lock", "load", "saved 2", "unlock", "access-2", "access-2"]
+    assert bench.store.events == ["load", "lock", "load", "asking 1", "saved 2", "unlock", "access-2", "access-2"]
     assert bench.store.tokens is not None
     assert bench.store.tokens.refresh_token == "refresh-2"
 

@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import load_tokens, save_tokens
-from jmap_proxy.tokens.datakey import DataKey, KeyFile
+from jmap_proxy.tokens.datakey import DataKey
 from jmap_proxy.tokens.envelope import seal
+from jmap_proxy.tokens.journal import Attempt
+from jmap_proxy.tokens.keychain import Keychain
+from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
-from tests.tokens.builders import token_set
+from tests.tokens.builders import NOW, token_set
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100)
 ODD_NAMES = ["..", ".", "a/b", "../../etc/passwd", "a.lock", "é" * 100, "ann@example.com", "%2e", "a\\b", "%"]
@@ -26,7 +29,12 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def assert_untouched(folder: Path, keys: KeyFile, path: Path, because: str) -> None:
+def names(folder: Path) -> list[str]:
+    """Return what is in the folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def assert_untouched(folder: Path, keys: Keychain, path: Path, because: str) -> None:
     """See that loading and saving both fail with an error that names the file, and leave its bytes alone."""
     before = path.read_bytes()
     reading = partial(read_tokens, folder, "alice", keys)
@@ -39,7 +47,7 @@ def assert_untouched(folder: Path, keys: KeyFile, path: Path, because: str) -> N
     assert path.read_bytes() == before
 
 
-async def test_what_is_saved_is_loaded(folder: Path, keys: KeyFile) -> None:
+async def test_what_is_saved_is_loaded(folder: Path, keys: Keychain) -> None:
     """Tokens come back whole; an account without a file has none."""
     assert await load_tokens(folder, "alice", keys) is None
     await save_tokens(folder, token_set(3), keys)
@@ -47,7 +55,7 @@ async def test_what_is_saved_is_loaded(folder: Path, keys: KeyFile) -> None:
     assert await load_tokens(folder, "bob", keys) is None
 
 
-def test_files_are_private_and_encrypted(folder: Path, keys: KeyFile) -> None:
+def test_files_are_private_and_encrypted(folder: Path, keys: Keychain) -> None:
     """The file is 0600 in a 0700 folder, whatever the umask, and holds no token in the clear."""
     before = os.umask(0)
     try:
@@ -59,19 +67,19 @@ def test_files_are_private_and_encrypted(folder: Path, keys: KeyFile) -> None:
     assert not [secret for secret in (b"access-1", b"refresh-1", b"alice") if secret in path.read_bytes()]
 
 
-def test_saving_leaves_nothing_behind(folder: Path, keys: KeyFile) -> None:
-    """After a save the folder holds the file and no temporary one."""
+def test_saving_leaves_nothing_behind(folder: Path, keys: Keychain) -> None:
+    """After a save the folder holds the file, the previous one and no temporary one."""
     write_tokens(folder, token_set(1), keys)
     write_tokens(folder, token_set(2), keys)
-    assert [path.name for path in folder.iterdir()] == ["alice.jwe"]
+    assert names(folder) == ["alice.jwe", "alice.previous"]
 
 
-def _die_before_the_rename(folder: Path, keys: KeyFile) -> None:
+def _die_before_the_rename(folder: Path, keys: Keychain) -> None:
     Path.replace = lambda *_: os._exit(9)  # type: ignore[method-assign]
     write_tokens(folder, token_set(2), keys)
 
 
-def test_a_crash_before_the_rename_keeps_the_old_tokens(folder: Path, keys: KeyFile) -> None:
+def test_a_crash_before_the_rename_keeps_the_old_tokens(folder: Path, keys: Keychain) -> None:
     """A process that dies between write and rename leaves the old file whole, and its leftovers hurt nobody."""
     write_tokens(folder, token_set(1), keys)
     process = multiprocessing.get_context("spawn").Process(target=_die_before_the_rename, args=(folder, keys))
@@ -85,7 +93,7 @@ def test_a_crash_before_the_rename_keeps_the_old_tokens(folder: Path, keys: KeyF
 
 
 @pytest.mark.parametrize("permissions", [0o644, 0o640, 0o602])
-def test_a_file_open_to_others_is_refused(folder: Path, keys: KeyFile, permissions: int) -> None:
+def test_a_file_open_to_others_is_refused(folder: Path, keys: Keychain, permissions: int) -> None:
     """The hint is the chmod that mends it."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
@@ -96,7 +104,7 @@ def test_a_file_open_to_others_is_refused(folder: Path, keys: KeyFile, permissio
     assert caught.value.hint == f"run: chmod 600 {path}"
 
 
-def test_an_open_folder_is_refused(folder: Path, keys: KeyFile) -> None:
+def test_an_open_folder_is_refused(folder: Path, keys: Keychain) -> None:
     """Nothing is written into a folder that others can enter."""
     write_tokens(folder, token_set(), keys)
     folder.chmod(0o755)
@@ -105,7 +113,7 @@ def test_an_open_folder_is_refused(folder: Path, keys: KeyFile) -> None:
     assert read_tokens(folder, "alice", keys) == token_set()
 
 
-def test_a_link_is_refused(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+def test_a_link_is_refused(folder: Path, keys: Keychain, tmp_path: Path) -> None:
     """A link is not followed, neither to read nor to write."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
@@ -116,7 +124,7 @@ def test_a_link_is_refused(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"\xff\x00", b"a.b.c.d.e", b"e30.b.c.d.e"])
-def test_a_damaged_file_is_left_alone(folder: Path, keys: KeyFile, content: bytes) -> None:
+def test_a_damaged_file_is_left_alone(folder: Path, keys: Keychain, content: bytes) -> None:
     """What is no envelope is told as damaged."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
@@ -124,39 +132,39 @@ def test_a_damaged_file_is_left_alone(folder: Path, keys: KeyFile, content: byte
     assert_untouched(folder, keys, path, "damaged")
 
 
-def test_a_file_of_another_key_is_left_alone(folder: Path, keys: KeyFile) -> None:
+def test_a_file_of_another_key_is_left_alone(folder: Path, keys: Keychain) -> None:
     """A file from another installation is told as such."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
     path.write_bytes(seal(token_set(), DataKey(b"x" * 32)))
-    assert_untouched(folder, keys, path, "another data key")
+    assert_untouched(folder, keys, path, "its data key [0-9a-f]{16} is missing")
 
 
-def test_a_file_of_another_account_is_left_alone(folder: Path, keys: KeyFile) -> None:
+def test_a_file_of_another_account_is_left_alone(folder: Path, keys: Keychain) -> None:
     """A copied file does not sign one account in as the other."""
     write_tokens(folder, token_set(account="bob"), keys)
     path = token_file(folder, "bob").rename(token_file(folder, "alice"))
     assert_untouched(folder, keys, path, "account 'bob'")
 
 
-def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: KeyFile) -> None:
+def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: Keychain) -> None:
     """A newer form is not guessed at, and not taken for damage."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
-    path.write_bytes(seal(token_set(schema_version=2), keys.create()))
-    assert_untouched(folder, keys, path, "written in form 2, this program reads form 1")
+    path.write_bytes(seal(token_set(schema_version=3), keys.current()))
+    assert_untouched(folder, keys, path, "written in form 3, this program reads forms 1 to 2")
 
 
-def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: Keychain, tmp_path: Path) -> None:
     """A lost key is told, with the place where it was; no new one is made in its stead."""
     write_tokens(folder, token_set(), keys)
     key_file = tmp_path / "state" / "data.key"
     key_file.unlink()
-    assert_untouched(folder, keys, token_file(folder, "alice"), f"data key is missing .*{key_file}")
+    assert_untouched(folder, keys, token_file(folder, "alice"), f"its data key .* is missing .*{key_file}")
     assert not key_file.exists()
 
 
-def test_a_damaged_data_key_is_left_alone(folder: Path, keys: KeyFile, tmp_path: Path) -> None:
+def test_a_damaged_data_key_is_left_alone(folder: Path, keys: Keychain, tmp_path: Path) -> None:
     """A key file that holds no key fails loading and saving, and keeps its bytes."""
     write_tokens(folder, token_set(), keys)
     key_file = tmp_path / "state" / "data.key"
@@ -178,7 +186,7 @@ async def test_removing_forgets(store: FileTokenStore) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_odd_account_names_stay_in_the_folder(folder: Path, keys: KeyFile, name: str) -> None:
+def test_odd_account_names_stay_in_the_folder(folder: Path, keys: Keychain, name: str) -> None:
     """Any name gives a file of its own inside the folder."""
     write_tokens(folder, token_set(account=name), keys)
     assert read_tokens(folder, name, keys) == token_set(account=name)
@@ -200,5 +208,46 @@ def test_account_names_do_not_collide(first: str, second: str) -> None:
 def test_the_stored_form_has_absolute_times_and_a_version() -> None:
     """The fields that are stored are these, so that a later version can tell what it reads."""
     stored = msgspec.to_builtins(token_set())
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["expires_at"] - stored["obtained_at"] == 3600
+
+
+def test_a_damaged_file_is_stood_in_for_by_the_previous_one(folder: Path, keys: Keychain) -> None:
+    """The generation before may still be good; the damaged file is set aside when the next one is written."""
+    for generation in (1, 2):
+        write_tokens(folder, token_set(generation), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(b"damaged")
+    assert read_tokens(folder, "alice", keys) == token_set(1)
+    write_tokens(folder, token_set(3), keys)
+    assert read_tokens(folder, "alice", keys) == token_set(3)
+    assert path.with_suffix(".damaged").read_bytes() == b"damaged"
+
+
+async def test_what_is_forgotten_is_gone_with_all_that_stood_beside_it(folder: Path, keys: Keychain) -> None:
+    """After a sign-out no generation and no open attempt is left."""
+    store = FileTokenStore(folder, "alice", keys)
+    for generation in (1, 2):
+        await store.save(token_set(generation))
+    await store.begin_attempt(Attempt.of(token_set(2), NOW))
+    assert await store.remove()
+    assert names(folder) == []
+
+
+async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys: Keychain) -> None:
+    """An attempt until it has ended, the last ten losses for ever; a damaged note counts as none."""
+    store = FileTokenStore(folder, "alice", keys)
+    await store.save(token_set())
+    assert await store.attempt() is None
+    attempt = Attempt.of(token_set(), NOW)
+    await store.begin_attempt(attempt)
+    assert await FileTokenStore(folder, "alice", keys).attempt() == attempt
+    await store.end_attempt()
+    assert await store.attempt() is None
+    known = [await store.note_loss(Loss(float(number), NOW)) for number in range(12)][-1]
+    assert [loss.signed_in_at for loss in known] == [float(number) for number in range(2, 12)]
+    for suffix in (".attempt", ".losses"):
+        store.path.with_suffix(suffix).write_bytes(b"{")
+        store.path.with_suffix(suffix).chmod(0o600)
+    assert await store.attempt() is None
+    assert await store.note_loss(Loss(1.0, 2.0)) == [Loss(1.0, 2.0)]

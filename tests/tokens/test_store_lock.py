@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jmap_proxy.errors import StoreError
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain
 from jmap_proxy.tokens.store import FileTokenStore
 from tests.tokens.builders import token_set
 
@@ -123,7 +123,7 @@ async def test_the_lock_file_is_private_and_stays(store: FileTokenStore, folder:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-async def test_a_holder_that_never_lets_go_is_told(folder: Path, keys: KeyFile) -> None:
+async def test_a_holder_that_never_lets_go_is_told(folder: Path, keys: Keychain) -> None:
     """After the patience is over the error names the lock file and allows another try."""
     store = FileTokenStore(folder, "alice", keys, lock_patience=0.0)
     async with store.lock():

@@ -5,7 +5,7 @@ import pytest
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher, save_tokens
-from jmap_proxy.tokens.datakey import KeyFile
+from jmap_proxy.tokens.keychain import Keychain, key_places
 from jmap_proxy.tokens.outcome import Outcome, Transient
 from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.store import FileTokenStore
@@ -22,7 +22,7 @@ async def nobody(_tokens: TokenSet) -> Outcome:
 
 async def signed_in(folder: Path) -> tuple[FileTokenStore, TokenRefresher, StoreWatch]:
     """An account that is signed in, and the watch over its file."""
-    store = FileTokenStore(folder / "tokens", "alice", KeyFile(folder / "data.key"))
+    store = FileTokenStore(folder / "tokens", "alice", Keychain(folder, key_places(folder, {}), "file"))
     await store.save(token_set())
     refresher = await create_token_refresher("alice", store, nobody, clock=Clock())
     return store, refresher, StoreWatch({store.path: refresher})
@@ -247,7 +247,7 @@ async def test_a_folder_that_cannot_be_looked_at_is_no_error(tmp_path: Path) -> 
     """The watch goes on; what is wrong is told when the tokens are needed."""
     file = tmp_path / "file"
     file.write_text("")
-    store = FileTokenStore(file, "alice", KeyFile(tmp_path / "data.key"))
+    store = FileTokenStore(file, "alice", Keychain(tmp_path, key_places(tmp_path, {}), "file"))
 
     async def grant(_tokens: TokenSet) -> Outcome:
         return Transient("not asked")
@@ -261,6 +261,6 @@ async def test_the_files_own_refresh_is_no_news(tmp_path: Path) -> None:
     """What the refresher has written itself changes nothing."""
     store, refresher, watch = await signed_in(tmp_path)
     before = refresher.report()
-    await save_tokens(store.path.parent, token_set(), KeyFile(tmp_path / "data.key"))
+    await save_tokens(store.path.parent, token_set(), Keychain(tmp_path, key_places(tmp_path, {}), "file"))
     await watch.look()
     assert refresher.report() == before

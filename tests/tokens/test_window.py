@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,9 +43,15 @@ def test_the_buffer_is_never_more_than_half_the_life(life: float) -> None:
     assert window.soft_at >= 0.4 * life - 1e-6
 
 
-@given(life=LIVES, times=st.tuples(st.floats(-1e8, 2e8), st.floats(-1e8, 2e8)))
+@given(life=LIVES, times=st.tuples(st.floats(-60, 2e8), st.floats(-60, 2e8)))
 def test_freshness_only_goes_down(life: float, times: tuple[float, float]) -> None:
     """As time goes on a token gets older, never younger."""
     window = Window.of(token_set(obtained_at=0.0, expires_at=life))
     earlier, later = (ORDER.index(window.freshness(time)) for time in sorted(times))
     assert earlier <= later
+
+
+@pytest.mark.parametrize(("now", "freshness"), [(-60.0, Freshness.FRESH), (-61.0, Freshness.EXPIRING)])
+def test_a_token_from_the_future_is_renewed(now: float, freshness: Freshness) -> None:
+    """More than a minute before it was obtained, the clock must have been set back: its age is unknown."""
+    assert Window.of(token_set(obtained_at=0.0, expires_at=3600.0)).freshness(now) is freshness

@@ -1,10 +1,12 @@
 // A certified OpenID Provider (npm oidc-provider) for the end-to-end tests. Nobody sits in front of it: whoever asks is
 // signed in as ACCOUNT and consents to everything. Rotation is on, and a spent refresh token revokes its whole grant.
 //
-//   node op.mjs PUBLIC_KEY_FILE TOKEN_LIFE     the key that its access tokens are signed with; seconds
+//   node op.mjs PUBLIC_KEY_FILE TOKEN_LIFE [PORT ISSUER]     the key that its access tokens are signed with; seconds;
+//                                                             where to listen, and its URL where something is in front
 //
 // Prints one JSON line, {"issuer": ...}, when it listens. GET /e2e/stats counts the answers of the token endpoint by
-// client, grant type and result; POST /e2e/config {"token_life": 5} changes the life of the tokens issued from then on.
+// client, grant type and result; POST /e2e/config {"token_life": 5, "token_format": "opaque"} changes the tokens issued
+// from then on: opaque ones can be introspected and die with their grant, which signed ones do not.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import http from 'node:http';
@@ -13,8 +15,8 @@ import Provider from 'oidc-provider';
 const ACCOUNT = 'alice';
 const RESOURCE = 'urn:jmap-proxy:e2e:mail';
 const MAIL_SCOPES = ['urn:ietf:params:jmap:core', 'urn:ietf:params:jmap:mail', 'urn:ietf:params:oauth:scope:mail'];
-const [publicKeyFile, tokenLife] = process.argv.slice(2);
-const config = { token_life: Number(tokenLife) };
+const [publicKeyFile, tokenLife, port = '0', outsideUrl = ''] = process.argv.slice(2);
+const config = { token_life: Number(tokenLife), token_format: 'jwt' };
 const stats = {};
 
 function signingKey() {
@@ -34,6 +36,10 @@ function nativeClient(clientId) {
   };
 }
 
+function confidentialClient(clientId) {
+  return { ...nativeClient(clientId), token_endpoint_auth_method: 'client_secret_basic', client_secret: 'e2e: s%cret+' };
+}
+
 // Cyrus 3.6 takes the header {alg, typ: "JWT"} and the claims {sub, iat}, and refuses a token with anything more.
 // oidc-provider insists that there is an audience, so it stays, but out of what is serialised.
 function thinToken(_ctx, _token, jwt) {
@@ -46,7 +52,7 @@ function thinToken(_ctx, _token, jwt) {
 function settings() {
   return {
     jwks: { keys: [signingKey()] },
-    clients: [nativeClient('jmap-native'), nativeClient('jmap-chain')],
+    clients: [nativeClient('jmap-native'), nativeClient('jmap-chain'), confidentialClient('jmap-confidential')],
     cookies: { keys: [randomBytes(24).toString('hex')] },
     scopes: ['openid', 'offline_access', ...MAIL_SCOPES],
     findAccount: (_ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -59,13 +65,14 @@ function settings() {
     formats: { customizers: { jwt: thinToken } },
     features: {
       devInteractions: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: async () => true },
       revocation: { enabled: true, allowedPolicy: async () => true },
       resourceIndicators: {
         enabled: true,
         defaultResource: (_ctx, _client, oneOf) => (oneOf ? oneOf[0] : RESOURCE),
         useGrantedResource: async () => true,
         getResourceServerInfo: async () => ({ scope: MAIL_SCOPES.join(' '), audience: RESOURCE,
-          accessTokenTTL: config.token_life, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } } }),
+          accessTokenTTL: config.token_life, accessTokenFormat: config.token_format, jwt: { sign: { alg: 'RS256' } } }),
       },
     },
   };
@@ -112,8 +119,8 @@ async function answerHarness(req, res) {
 }
 
 const server = http.createServer();
-server.listen(0, '127.0.0.1', () => {
-  const issuer = `http://127.0.0.1:${server.address().port}`;
+server.listen(Number(port), '127.0.0.1', () => {
+  const issuer = outsideUrl || `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(issuer, settings());
   answerPrompts(provider);
   provider.on('grant.success', (ctx) => count(ctx, 'ok'));

@@ -1,0 +1,85 @@
+"""Keeping idle accounts signed in: refresh tokens die when they are not used for long.
+
+Measured limits: 30 days (Stalwart), 90 days (Entra), 6 months (Google). Requests renew the tokens of accounts that are
+in use; here are the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from jmap_proxy.tokens.tokenset import TokenSet
+
+DAY = 86400.0
+
+SPREAD = 0.2
+"""Of the time that an account may be idle: accounts that were signed in together are not renewed together."""
+
+INTERVAL = 600.0
+"""Seconds between two rounds."""
+
+PAUSE = 1.0
+"""Seconds between two refreshes of one round."""
+
+
+class Renewable(Protocol):
+    """Somebody whose tokens can be renewed: a TokenRefresher."""
+
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The current ones."""
+
+    async def renew(self) -> None:
+        """Renew them now. Never raises."""
+
+
+def renew_at(tokens: TokenSet, idle: float) -> float:
+    """Epoch seconds at which an idle account's tokens are to be renewed. Pure.
+
+    Args:
+        tokens: The current ones.
+        idle: Seconds that they may be left alone; up to a fifth of it is taken off, the same each time one looks.
+    """
+    name = f"{tokens.account}\0{tokens.sign_in_id}\0{tokens.generation}"
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
+    return tokens.obtained_at + idle * (1 - SPREAD * share)
+
+
+class KeepAlive:
+    """Renews the tokens of idle accounts, one after the other.
+
+    Args:
+        accounts: By name, each with the seconds that it may be idle (0: not renewed).
+        clock: Epoch seconds.
+        sleep: Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, tuple[Renewable, float]],
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Go round for ever; to be cancelled."""
+        while True:
+            await self.go_round()
+            await self._sleep(INTERVAL)
+
+    async def go_round(self) -> None:
+        """Renew what is due."""
+        for account, idle in list(self._accounts.values()):
+            tokens = account.tokens
+            if not idle or tokens is None or not tokens.refresh_token or self._clock() < renew_at(tokens, idle):
+                continue
+            await account.renew()
+            await self._sleep(PAUSE)
