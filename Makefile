@@ -43,7 +43,7 @@ fuzz: $(VENV)/.done
 
 SHARE ?= 1
 endurance: $(VENV)/.done
-	SHARE=$(SHARE) $(BIN)/python -m pytest -p no:cacheprovider tests/endurance --timeout 600 \
+	SHARE=$(SHARE) $(BIN)/python -m pytest -p no:cacheprovider tests/endurance --timeout 300 \
 		--override-ini addopts="-q --strict-markers"
 
 e2e: $(VENV)/.done

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -12,7 +13,7 @@ from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer that are read at most; real metadata and key sets stay under 100 kB."""
@@ -21,6 +22,12 @@ FIELDS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Age
 """Sent with every request; without the second any coding would be welcome, without the third some firewalls refuse."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+
+SECOND_LOOK = 0.5
+"""Seconds more for an answer that may have come while the process stood still (suspended, paused, swapped out).
+
+When it goes on, its timers are over before it has read anything, and an answer with a rotated token would be lost.
+"""
 
 
 NOT_SENT = (
@@ -46,7 +53,7 @@ class ProviderHttp:
 
     Args:
         session: Without cookies, environment proxies or decompression; its maker owns it.
-        timeout: How long to wait for an answer.
+        timeout: How long to wait for an answer (total) and a connection (sock_connect).
     """
 
     def __init__(self, session: aiohttp.ClientSession, timeout: aiohttp.ClientTimeout = TIMEOUT) -> None:
@@ -70,15 +77,7 @@ class ProviderHttp:
     async def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         check_endpoint(url)
         try:
-            async with self._session.request(
-                method,
-                url,
-                data=body,
-                headers={**FIELDS, **headers},
-                allow_redirects=False,
-                timeout=self._timeout,
-            ) as response:
-                return Answer(response.status, response.headers, await _read(response.content))
+            return await self._in_time(self._exchange(method, url, body, headers))
         except aiohttp.ClientSSLError as error:
             raise ProviderError(
                 f"{_place(url)}: TLS: {type(error).__name__}",
@@ -92,6 +91,29 @@ class ProviderHttp:
             raise AnswerLost(
                 f"{_place(url)}: {type(error).__name__}", hint="check the provider and the network", retry_after=1
             ) from None
+
+    async def _exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        async with self._session.request(
+            method,
+            url,
+            data=body,
+            headers={**FIELDS, **headers},
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect),
+        ) as response:
+            return Answer(response.status, response.headers, await _read(response.content))
+
+    async def _in_time(self, exchange: Coroutine[Any, Any, Answer]) -> Answer:
+        """What the exchange gives. Raises TimeoutError if it takes longer than it may."""
+        task = asyncio.create_task(exchange)
+        try:
+            for seconds in (self._timeout.total, SECOND_LOOK):
+                done, _ = await asyncio.wait([task], timeout=seconds)
+                if done:
+                    return task.result()
+            raise TimeoutError
+        finally:
+            task.cancel()
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 REQUESTS = round(200_000 * SHARE)
 GENERATIONS = round(500 * SHARE)
-WARM_UP = 20_000
+WARM_UP = max(5_000, round(20_000 * SHARE))
 """Requests before anything is measured."""
 
 CLIENTS = 32

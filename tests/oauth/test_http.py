@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +12,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from jmap_proxy.errors import ProviderError
 from jmap_proxy.oauth.http import ANSWER_LIMIT, ProviderHttp, check_endpoint
 from jmap_proxy.sandbox import Fault, IdentityProvider
-from jmap_proxy.tls.contexts import client_context
+from jmap_proxy.tls import client_context
 from tests.support.certificates import private_authority
 from tests.support.scripted_server import Scripted
 
@@ -85,6 +88,33 @@ async def test_a_timeout_is_a_provider_error(session: ClientSession, idp: Identi
     with pytest.raises(ProviderError, match="Timeout"):
         await ProviderHttp(session, ClientTimeout(total=0.05)).get(f"{idp.issuer}/jwks")
     hold.set()
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_counts(session: ClientSession) -> None:
+    """The time for it is over when the process goes on, but it is there: it may hold a rotated refresh token."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        asked, answered = threading.Event(), threading.Event()
+        server = threading.Thread(target=answer_one, args=(listening, asked, answered))
+        server.start()
+        http = ProviderHttp(session, ClientTimeout(total=0.2))
+        request = asyncio.create_task(
+            http.post_form(f"http://127.0.0.1:{listening.getsockname()[1]}/t", {"a": "b"}, {})
+        )
+        await asyncio.to_thread(asked.wait)
+        answered.wait()  # the event loop stands still
+        assert (await request).body == b"{}"
+        server.join()
+
+
+def answer_one(listening: socket.socket, asked: threading.Event, answered: threading.Event) -> None:
+    """Answer one request when the client's time is over."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        asked.set()
+        time.sleep(0.3)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        answered.set()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Mapping
 
-TIME_LIMIT = 20
+TIME_LIMIT = 45
 """Seconds after which a test gives up on a program."""
 
 
