@@ -17,7 +17,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.errors import StoreError
 from jmap_proxy.origins import Origin
-from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, in_words
 from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
 
 if TYPE_CHECKING:
@@ -40,13 +40,23 @@ def status(config: Config, *, as_json: bool) -> None:
     """Show the accounts, how long their tokens live and what went wrong last."""
     assembly = Assembly(config)
     accounts, running = run(_collect(assembly))
-    data_key = assembly.data_key.describe()
+    data_key = _data_key(assembly)
     if as_json:
         told = {"running": running, "data_key": data_key, "accounts": accounts}
         click.echo(msgspec.json.encode(told).decode())
     else:
         _print_table(accounts, assembly.clock())
+        for line in clock_warnings(accounts):
+            click.echo(line)
         click.echo(f"The proxy is {'running' if running else 'not running'}. Tokens are encrypted with: {data_key}")
+
+
+def _data_key(assembly: Assembly) -> str:
+    """Where the data key is; what is wrong with that place is told, and stops nothing else."""
+    try:
+        return assembly.data_key.describe()
+    except StoreError as error:
+        return f"{error.detail} ({error.hint})"
 
 
 async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:

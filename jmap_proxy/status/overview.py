@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jmap_proxy.tokens.report import State
-from jmap_proxy.tokens.window import Window
+from jmap_proxy.tokens.window import CLOCK_TOLERANCE, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -100,6 +102,17 @@ def in_words(moment: float | None, now: float) -> str:
     else:
         return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")
     return f"in {amount}" if moment > now else f"{amount} ago"
+
+
+def clock_warnings(accounts: Mapping[str, AccountStatus]) -> list[str]:
+    """A line for each account whose provider's clock says something else than this machine's."""
+    warnings = []
+    for name, account in accounts.items():
+        ahead = account.clock_ahead or 0.0
+        if abs(ahead) > CLOCK_TOLERANCE:
+            way = "ahead of" if ahead > 0 else "behind"
+            warnings.append(f"{name}: this machine's clock is {abs(ahead):.0f} s {way} the provider's; set it right.")
+    return warnings
 
 
 def _stored_state(stored: TokenSet | None, now: float) -> State:

@@ -154,3 +154,15 @@ async def test_a_revocation_never_goes_over_plain_http(parts: Parts, idp: Identi
     idp.settings.metadata_overrides = {"revocation_endpoint": "http://sso.example/revoke"}
     with pytest.raises(ProviderError, match="plain http"):
         await parts.endpoint.revoke(token_set(idp.issuer))
+
+
+async def test_a_token_endpoint_that_moves_is_followed(parts: Parts, idp: IdentityProvider) -> None:
+    """Cached metadata that leads nowhere is asked for anew; nothing is lost by it."""
+    tokens, _ = await parts.sign_in()
+    idp.settings.metadata_overrides = {"token_endpoint": f"{idp.issuer}/moved-away"}
+    parts.discovery.doubt(idp.issuer)
+    outcome = await parts.endpoint.refresh(tokens)
+    assert isinstance(outcome, Transient)
+    assert "404" in outcome.reason
+    idp.settings.metadata_overrides = {}
+    assert isinstance(await parts.endpoint.refresh(tokens), Refreshed)

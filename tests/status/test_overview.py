@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.status.overview import AccountStatus, account_status, in_words
+from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, in_words
 from jmap_proxy.tokens.report import State, TokenReport
 from tests.oauth.helpers import token_set
 
@@ -106,3 +106,13 @@ def test_times_are_told_in_words(moment: float | None, words: str) -> None:
 def test_any_time_has_words(moment: float, now: float) -> None:
     """No time that a calendar knows makes it fail."""
     assert in_words(moment, now)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "told"), [(None, None), (60.0, None), (-60.0, None), (312.4, "312 s ahead of"), (-90.0, "90 s behind")]
+)
+def test_a_wrong_clock_is_told(ahead: float | None, told: str | None) -> None:
+    """Where it differs by more than a minute from the provider's."""
+    live = TokenReport(state=State.OK, clock_ahead=ahead)
+    lines = clock_warnings({"alice": status(tokens(), live=live)})
+    assert lines == ([] if told is None else [f"alice: this machine's clock is {told} the provider's; set it right."])

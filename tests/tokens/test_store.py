@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import load_tokens, save_tokens
 from jmap_proxy.tokens.datakey import DataKey
-from jmap_proxy.tokens.envelope import seal
+from jmap_proxy.tokens.envelope import _encrypted, seal
 from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.keychain import Keychain
 from jmap_proxy.tokens.losses import Loss
@@ -251,3 +251,14 @@ async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys
         store.path.with_suffix(suffix).chmod(0o600)
     assert await store.attempt() is None
     assert await store.note_loss(Loss(1.0, 2.0)) == [Loss(1.0, 2.0)]
+
+
+def test_a_file_of_the_first_version_is_read_and_written_anew(folder: Path, keys: Keychain) -> None:
+    """Encrypted then as now; the next save brings it into the present form."""
+    old = msgspec.to_builtins(token_set(5)) | {"schema_version": 1}
+    del old["signed_in_at"], old["rotation"]
+    write_tokens(folder, token_set(1), keys)
+    token_file(folder, "alice").write_bytes(_encrypted(msgspec.json.encode(old), keys.current()))
+    assert read_tokens(folder, "alice", keys) == token_set(5)
+    write_tokens(folder, token_set(6), keys)
+    assert read_tokens(folder, "alice", keys) == token_set(6)
