@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
+from jmap_proxy.config import Hooks
 
 if TYPE_CHECKING:
     from jmap_proxy.config import Config
@@ -27,6 +29,7 @@ def token(name: str, config: Config) -> None:
 
 
 async def _token(config: Config, name: str) -> str:
-    async with Assembly(config) as assembly:
+    without_hook = msgspec.structs.replace(config, hooks=Hooks())  # the script sees for itself, and must not wait
+    async with Assembly(without_hook) as assembly:
         refresher = await assembly.refresher(name, patience=PATIENCE)
         return await refresher.ensure_valid_token()

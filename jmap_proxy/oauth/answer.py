@@ -35,8 +35,8 @@ CLIENT_REFUSED = frozenset(
 )
 """What trying again alone does not mend: the client's settings, here or at the provider (RFC 6749 §5.2, RFC 8707)."""
 
-NOT_PROCESSED = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-"""Statuses by which a server says that it has not done anything."""
+NOT_NOW = frozenset({"temporarily_unavailable"})
+"""Error codes by which the provider says that it has not done anything."""
 
 GRANT_GONE = frozenset({"invalid_grant"})
 KNOWN_ERRORS = frozenset(
@@ -65,7 +65,7 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         now: Epoch seconds, for a Retry-After that is a date.
     """
     fields, date = _json_object(body), parse_date(headers.get("Date"))
-    if status == HTTPStatus.OK:
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return _parse_success(fields, date)
     error = fields.get("error")
     told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"
@@ -73,8 +73,8 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         return Rejected(told, provider_time=date)
     return Transient(
         f"the token endpoint answers {status} ({told})",
-        parse_retry_after(headers.get("Retry-After"), now),
-        answer_lost=status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in NOT_PROCESSED and error is None,
+        parse_retry_after(headers.get("Retry-After"), now if date is None else date),
+        answer_lost=status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _is_put_off(status, headers, told),
         client_refused=told in CLIENT_REFUSED and not fields.get("temporary"),
         provider_time=date,
     )
@@ -89,6 +89,11 @@ def parse_life(value: Any) -> float:
     if isinstance(value, bool) or not 0 < life < float("inf"):
         return ASSUMED_LIFE
     return min(life, LONGEST_LIFE)
+
+
+def _is_put_off(status: int, headers: Mapping[str, str], told: str) -> bool:
+    """Whether a 5xx says that nothing was done: else a gateway may have lost the provider's answer."""
+    return told in NOT_NOW or (status == HTTPStatus.SERVICE_UNAVAILABLE and "Retry-After" in headers)
 
 
 def parse_date(value: str | None) -> float | None:

@@ -24,6 +24,10 @@ class EnvelopeError(ValueError):
     """The text is not an envelope that this key opens; the message says which of the possible reasons it is."""
 
 
+class NewerFormError(EnvelopeError):
+    """The text was written by a newer program; it is not damaged."""
+
+
 def seal(tokens: TokenSet, key: DataKey) -> bytes:
     """Encrypt the tokens under the data key."""
     return _encrypted(msgspec.json.encode(tokens), key)
@@ -75,7 +79,7 @@ def _parse(plaintext: bytes) -> TokenSet:
         document = migrated(json.loads(plaintext))
         version = document["schema_version"]
         if version != SCHEMA_VERSION:
-            raise EnvelopeError(f"written in form {version}, this program reads forms 1 to {SCHEMA_VERSION}")
+            raise NewerFormError(f"written in form {version}, this program reads forms 1 to {SCHEMA_VERSION}")
         return msgspec.convert(document, type=TokenSet)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, EnvelopeError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from jmap_proxy.tokens.report import Moment  # noqa: TC001 - msgspec reads the annotation below
 from jmap_proxy.tokens.window import Freshness
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     sign_in_id: str
     generation: int
     refresh_token_hash: str
-    asked_at: float
+    asked_at: Moment
     schema_version: int = 1
 
     @classmethod

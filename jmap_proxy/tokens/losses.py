@@ -33,6 +33,13 @@ class Loss(msgspec.Struct, frozen=True):
         return self.lost_at - self.signed_in_at
 
 
+def with_loss(known: Sequence[Loss], loss: Loss) -> list[Loss]:
+    """The losses with one more, unless that sign-in's is known: each process that is refused notes it."""
+    if any(each.signed_in_at == loss.signed_in_at for each in known):
+        return list(known)
+    return [*known, loss]
+
+
 def regular_life(losses: Sequence[Loss]) -> float | None:
     """Seconds that sign-ins live, if the last two or more have lived equally long; else None."""
     lives = [loss.life for loss in losses[-3:] if loss.signed_in_at and loss.life >= SHORTEST]

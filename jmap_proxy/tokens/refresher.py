@@ -259,9 +259,10 @@ class TokenRefresher:
             self._standing.wait_for_the_end(attempt.asked_at, now)
             return None
         outcome = await self._request(tokens, attempt)
-        if isinstance(outcome, Transient) and outcome.answer_lost and self._replay == "grace":
+        if isinstance(outcome, Transient) and outcome.answer_lost:
             attempt = await self._attempts.open_attempt(tokens)
-            outcome = await self._request(tokens, attempt)
+            if attempt is not None and may_replay(attempt, self._replay, self._clock()):
+                outcome = await self._request(tokens, attempt)
         if isinstance(outcome, Rejected):
             await self._confirm_rejection(tokens, outcome, attempt)
         elif isinstance(outcome, Refreshed) and self._standing.freshness(self._clock()) is Freshness.EXPIRED:
@@ -277,7 +278,7 @@ class TokenRefresher:
         asked_at = self._clock()  # before, since the life may be counted from any moment after
         await self._attempts.begin(earlier or Attempt.of(tokens, asked_at))
         outcome = await self._grant(tokens)
-        self._standing.compare_clocks(outcome.provider_time, self._clock())
+        self._standing.compare_clocks(outcome.provider_time, asked_at, self._clock())
         if isinstance(outcome, Refreshed):
             known = await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
         else:

@@ -123,11 +123,11 @@ class Standing:
             self.note(f"the provider's answer of {clock_time(lost_at)} was lost", now)
             log.warning("refresh waits for the end of the token", account=self._account, reason=self._last_error)
 
-    def compare_clocks(self, provider_time: float | None, now: float) -> None:
-        """Note what the provider's clock says (Date, RFC 9110 §6.6.1: whole seconds)."""
+    def compare_clocks(self, provider_time: float | None, asked_at: float, now: float) -> None:
+        """Note what the provider's clock says (Date, RFC 9110 §6.6.1), somewhen between `asked_at` and `now`."""
         if provider_time is None:
             return
-        ahead = now - provider_time
+        ahead = max(0.0, asked_at - provider_time) + min(0.0, now - provider_time)
         if abs(ahead) > CLOCK_TOLERANCE and (self._clock_ahead is None or abs(self._clock_ahead) <= CLOCK_TOLERANCE):
             log.warning("this machine's clock is wrong", account=self._account, ahead=round(ahead))
         self._clock_ahead = ahead

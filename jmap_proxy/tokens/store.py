@@ -20,9 +20,9 @@ import structlog
 from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 from jmap_proxy.locks import async_file_lock
-from jmap_proxy.tokens.envelope import EnvelopeError, key_id_of, seal, unseal
+from jmap_proxy.tokens.envelope import EnvelopeError, NewerFormError, key_id_of, seal, unseal
 from jmap_proxy.tokens.journal import Attempt
-from jmap_proxy.tokens.losses import Loss
+from jmap_proxy.tokens.losses import Loss, with_loss
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,7 +85,8 @@ def token_file(folder: Path, account: str) -> Path:
 def read_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | None:
     """The account's tokens, None if there are none. Blocks.
 
-    A damaged file is stood in for by the previous generation, as long as there is one: it may still be good.
+    A damaged file is stood in for by the previous generation where the provider keeps its refresh tokens, so that the
+    previous one is the present one too. Elsewhere it is spent: to send it would cost the whole sign-in.
 
     Raises:
         StoreError: the file is unreadable, open to others, damaged or another account's; it is left as it is.
@@ -97,7 +98,7 @@ def read_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | None:
         previous = None
         with contextlib.suppress(StoreError):
             previous = _read_file(path.with_suffix(PREVIOUS), account, keys)
-        if previous is None:
+        if previous is None or previous.rotation != "no":
             raise
         log.error("token file damaged, the previous one is used", account=account, error=damaged.detail)
         return previous
@@ -113,8 +114,11 @@ def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeys) -> None:
     path = token_file(folder, tokens.account)
     read_tokens(folder, tokens.account, keys)
     try:
-        if _read_file(path, tokens.account, keys) is not None:
+        stored = _read_file(path, tokens.account, keys)
+        if stored is not None and stored.sign_in_id == tokens.sign_in_id:
             files.copy_durably(path, path.with_suffix(PREVIOUS))
+        else:
+            files.remove_durably(path.with_suffix(PREVIOUS))  # it may be another user's
     except DamagedError:  # the previous one has stood in for it
         files.copy_durably(path, path.with_suffix(".damaged"))
     key = keys.current()
@@ -136,6 +140,8 @@ def _read_file(path: Path, account: str, keys: DataKeys) -> TokenSet | None:
                 hint="restore the data key, or move the token file away and sign in again",
             )
         tokens = unseal(data, key)
+    except NewerFormError as error:
+        raise StoreError(f"{path}: {error}", hint=f"use the newer program, or {hint}") from None
     except EnvelopeError as error:
         raise DamagedError(f"{path}: {error}", hint=hint) from None
     if tokens.account != account:
@@ -204,7 +210,7 @@ class FileTokenStore:
         path = self._beside(".losses")
         raw = await asyncio.to_thread(files.read_private, path)
         known = (_parsed(raw, list[Loss]) if raw is not None else None) or []
-        known = [*known, loss][-LOSSES_KEPT:]
+        known = with_loss(known, loss)[-LOSSES_KEPT:]
         await asyncio.to_thread(files.write_durably, path, msgspec.json.encode(known) + b"\n")
         return known
 

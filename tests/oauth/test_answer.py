@@ -193,3 +193,33 @@ def test_only_a_definite_invalid_grant_rejects(status: int, fields: dict[str, An
     if isinstance(outcome, Refreshed):
         assert status == 200
         assert outcome.access_token.isascii()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "headers", "lost"),
+    [
+        (500, {}, {}, True),
+        (502, {"error": "server_error"}, {}, True),
+        (503, {}, {}, True),
+        (503, {}, {"Retry-After": "5"}, False),
+        (503, {"error": "temporarily_unavailable"}, {}, False),
+        (429, {}, {}, False),
+        (403, {}, {}, False),
+        (204, {}, {}, True),
+    ],
+)
+def test_what_leaves_the_outcome_open(
+    status: int, content: dict[str, str], headers: dict[str, str], *, lost: bool
+) -> None:
+    """A 5xx can come from a gateway that has lost the provider's own answer, unless it says that it was put off."""
+    outcome = parse_token_answer(status, headers, json.dumps(content).encode(), now=0.0)
+    assert isinstance(outcome, Transient)
+    assert outcome.answer_lost is lost
+
+
+def test_tokens_count_with_any_good_status() -> None:
+    """201 has been seen where 200 was meant."""
+    content = {"access_token": "a", "token_type": "Bearer", "refresh_token": "rotated"}
+    outcome = parse_token_answer(201, {}, json.dumps(content).encode(), now=0.0)
+    assert isinstance(outcome, Refreshed)
+    assert outcome.refresh_token == "rotated"

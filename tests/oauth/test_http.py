@@ -12,7 +12,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 from jmap_proxy.errors import ProviderError
 from jmap_proxy.oauth.http import ANSWER_LIMIT, ProviderHttp, check_endpoint
 from jmap_proxy.sandbox import Fault, IdentityProvider
-from jmap_proxy.tls import client_context
+from jmap_proxy.tls.contexts import client_context
 from tests.support.certificates import private_authority
 from tests.support.scripted_server import Scripted
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.tokens.losses import DAY, Loss, likely_cause, regular_life
+from jmap_proxy.tokens.losses import DAY, Loss, likely_cause, regular_life, with_loss
 
 
 def losses(*days: float) -> list[Loss]:
@@ -46,3 +46,11 @@ def test_any_history_can_be_looked_at(known: list[Loss]) -> None:
     life = regular_life(known)
     assert life is None or life > 0
     assert isinstance(likely_cause(known), str)
+
+
+def test_a_loss_that_several_notice_is_one() -> None:
+    """Each process that is refused notes it."""
+    (loss,) = losses(7)
+    known = with_loss(with_loss([], loss), Loss(loss.signed_in_at, loss.lost_at + 5))
+    assert known == [loss]
+    assert likely_cause(known) == ""

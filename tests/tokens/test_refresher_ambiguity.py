@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from jmap_proxy.errors import ClientRefused, SignInNeeded, TokenDelayed
@@ -211,3 +213,22 @@ async def test_the_clock_is_compared_with_the_providers(clock_says: float, ahead
     with pytest.raises(TokenDelayed):
         await bench.refresher.replace_rejected("access-1")
     assert bench.refresher.report().clock_ahead == ahead
+
+
+async def test_a_grace_that_is_over_is_not_used() -> None:
+    """A machine that was suspended in the middle of the request: its answer is asked for as at a strict provider."""
+    bench = await make_bench(token_set(), LOST, refreshed(2), replay="grace")
+    bench.pass_time(HOUR - 250)
+    bench.provider.meanwhile = lambda: bench.pass_time(GRACE + 1)
+    assert await bench.token() == "access-1"
+    await bench.refresher.close()
+    assert len(bench.provider.asked) == 1
+
+
+async def test_a_suspended_machine_has_no_wrong_clock() -> None:
+    """The provider's time lies between the question and the answer, however far they are apart."""
+    bench = await make_bench(token_set(), replace(refreshed(2), provider_time=NOW + 5))
+    bench.provider.meanwhile = lambda: bench.pass_time(8 * HOUR)
+    with pytest.raises(TokenDelayed):
+        await bench.refresher.replace_rejected("access-1")
+    assert bench.refresher.report().clock_ahead == 0

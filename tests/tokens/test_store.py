@@ -213,15 +213,45 @@ def test_the_stored_form_has_absolute_times_and_a_version() -> None:
 
 
 def test_a_damaged_file_is_stood_in_for_by_the_previous_one(folder: Path, keys: Keychain) -> None:
-    """The generation before may still be good; the damaged file is set aside when the next one is written."""
+    """Where the provider keeps its refresh tokens; the damaged file is set aside when the next one is written."""
     for generation in (1, 2):
-        write_tokens(folder, token_set(generation), keys)
+        write_tokens(folder, token_set(generation, rotation="no"), keys)
     path = token_file(folder, "alice")
     path.write_bytes(b"damaged")
-    assert read_tokens(folder, "alice", keys) == token_set(1)
+    assert read_tokens(folder, "alice", keys) == token_set(1, rotation="no")
     write_tokens(folder, token_set(3), keys)
     assert read_tokens(folder, "alice", keys) == token_set(3)
     assert path.with_suffix(".damaged").read_bytes() == b"damaged"
+
+
+@pytest.mark.parametrize("rotation", ["unknown", "yes"])
+def test_a_spent_refresh_token_stands_in_for_nothing(folder: Path, keys: Keychain, rotation: str) -> None:
+    """To send it would make a strict provider revoke the sign-in that another process still has in memory."""
+    for generation in (1, 2):
+        write_tokens(folder, token_set(generation, rotation=rotation), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(b"damaged")
+    assert_untouched(folder, keys, path, "damaged")
+
+
+def test_a_newer_programs_file_is_not_stood_in_for(folder: Path, keys: Keychain) -> None:
+    """It is not damaged."""
+    for generation in (1, 2):
+        write_tokens(folder, token_set(generation, rotation="no"), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(seal(token_set(3, schema_version=3, rotation="no"), keys.current()))
+    assert_untouched(folder, keys, path, "written in form 3")
+
+
+def test_another_sign_in_never_stands_in(folder: Path, keys: Keychain) -> None:
+    """It may be another user's: a damaged file must not open somebody else's mail."""
+    for generation in (1, 2):
+        write_tokens(folder, token_set(generation, rotation="no"), keys)
+    write_tokens(folder, token_set(1, sign_in_id="second", rotation="no"), keys)
+    path = token_file(folder, "alice")
+    assert not path.with_suffix(".previous").exists()
+    path.write_bytes(b"damaged")
+    assert_untouched(folder, keys, path, "damaged")
 
 
 async def test_what_is_forgotten_is_gone_with_all_that_stood_beside_it(folder: Path, keys: Keychain) -> None:
