@@ -196,7 +196,10 @@ def _check_listen(config: Config) -> None:
         next(iter(open_accounts), ""),
     )
     if not any((listen.http, listen.https, listen.unix, *own.values())):
-        raise ConfigError("listen.http and listen.https are both off", hint="switch one of them on")
+        raise ConfigError(
+            "there is no way in: listen.http, listen.https and listen.unix are off, and no account has its own port",
+            hint="switch one of them on",
+        )
     if bool(listen.cert_file) != bool(listen.key_file):
         raise ConfigError(
             "listen.cert_file and listen.key_file belong together",

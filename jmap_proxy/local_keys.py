@@ -54,6 +54,11 @@ class LocalKeys:
         self._look()
         return self._accounts.get(digest(key))
 
+    def digests(self) -> set[str]:
+        """The digests of all keys that open something now. Raises StoreError."""
+        self._look()
+        return set(self._accounts)
+
     def has_key(self, account: str) -> bool:
         """Whether the account has a key. Raises StoreError."""
         return account in self._load().digests

@@ -95,7 +95,7 @@ def test_who_may_get_the_token() -> None:
         ("[listen]\nhttp = 'localhost'", "listen.http: 'localhost' is not host:port"),
         ("[listen]\nhttp = '0.0.0.0:8620'", "listen.http: 0.0.0.0: plain http only on this machine"),
         ("[listen]\nadmin = '192.168.1.1:80'", "listen.admin: 192.168.1.1: plain http only on this machine"),
-        ("[listen]\nhttp = ''", "listen.http and listen.https are both off"),
+        ("[listen]\nhttp = ''", "there is no way in"),
         ("[listen]\nadmin = '127.0.0.1:8620'", "listen.admin and listen.http have the same address"),
         ("accounts = 1", "`accounts`"),
         ("[accounts]\nalice = 1", "accounts.alice: Expected `object`"),

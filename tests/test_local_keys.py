@@ -68,6 +68,21 @@ def test_a_new_key_ends_the_old_one_everywhere_at_once(keys: LocalKeys, tmp_path
         old = new
 
 
+def test_the_digests_are_those_of_the_keys_that_open_something(keys: LocalKeys, file: Path, tmp_path: Path) -> None:
+    """As the file has it at each call; none without a file, and an error while it cannot be read."""
+    running = LocalKeys(tmp_path / "state")
+    assert running.digests() == set()
+    old, bob = keys.renew("alice"), keys.renew("bob")
+    assert running.digests() == {digest(old), digest(bob)}
+    new = keys.renew("alice")
+    assert running.digests() == {digest(new), digest(bob)}
+    keys.remove("bob")
+    assert running.digests() == {digest(new)}
+    file.write_bytes(b"damaged")
+    with pytest.raises(StoreError):
+        running.digests()
+
+
 def test_a_removed_key_opens_nothing(keys: LocalKeys, file: Path, tmp_path: Path) -> None:
     """Removal takes the account's key away and leaves the others; so does the removal of the file."""
     running = LocalKeys(tmp_path / "state")

@@ -10,8 +10,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import aiohttp
-
 from jmap_proxy import files
 from jmap_proxy.cli.hook import SignInHook
 from jmap_proxy.errors import ConfigError, StoreError
@@ -23,11 +21,11 @@ from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 from jmap_proxy.origins import split_url
 from jmap_proxy.paths import state_folder
-from jmap_proxy.proxy.forward import Plane
+from jmap_proxy.proxy.forwarding import Plane
 from jmap_proxy.proxy.session.policy import Policy, mount_of
 from jmap_proxy.proxy.session.sessions import Sessions
 from jmap_proxy.proxy.upstream.exchange import Exchange
-from jmap_proxy.proxy.upstream.pool import Pool
+from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
@@ -39,11 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    import aiohttp
+
     from jmap_proxy.config import Account, Config
     from jmap_proxy.proxy.source import TokenSource
-
-CONNECTION_LIFE = 15.0
-"""Seconds that an idle upstream connection is kept; short, since a POST on one just closed by the server fails."""
 
 
 class Assembly:
@@ -152,19 +149,9 @@ class Assembly:
         return self._providers[ca_file]
 
     async def _http(self, ca_file: str) -> aiohttp.ClientSession:
-        """One session for all accounts that trust the same authorities: no cookies, no environment, nothing decoded."""
+        """One session for all accounts that trust the same authorities."""
         if ca_file not in self._sessions:
-            session = aiohttp.ClientSession(
-                connector=Pool(
-                    ssl=client_context(ca_file),
-                    limit=0,
-                    keepalive_timeout=CONNECTION_LIFE,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            )
+            session = upstream_session(client_context(ca_file))
             self._sessions[ca_file] = await self._connections.enter_async_context(session)
         return self._sessions[ca_file]
 

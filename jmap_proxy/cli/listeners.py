@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 ROOT = 0
 
+NOT_OURS = (errno.EADDRNOTAVAIL, None)
+"""How an error tells that the address is none of this machine; None: asyncio of Python 3.13."""
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -203,9 +206,8 @@ class Listeners:
         try:
             port, hosts = await _bind(way, listener, address)
         except (OSError, UnicodeError) as error:  # the latter: a host that no IDNA knows
-            reason = getattr(error, "strerror", None) or type(error).__name__
             raise ConfigError(
-                f"{way.key}: cannot listen on {way.text}: {reason}",
+                f"{way.key}: cannot listen on {way.text}: {_reason(error)}",
                 hint="see whether another jmap-proxy is running, or choose another port",
             ) from None
         return str(Origin(_scheme(way), address.host, port)), hosts
@@ -236,12 +238,21 @@ async def _bind(way: Way, listener: Listener, address: Address) -> tuple[int, Se
         try:
             port = parse_origin(await listener.open(host, port or address.port)).port
         except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:  # a name can have an address that this machine has not, as ::1
+            if error.errno not in NOT_OURS:  # a name can have an address that this machine has not, as ::1
                 raise
             failure = error
     if not port and failure is not None:
         raise failure
     return port, hosts
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Why; the text that asyncio gives to an error of the system names the address once more."""
+    if isinstance(error, UnicodeError):
+        return "no name of a host"
+    if isinstance(error, socket.gaierror):
+        return error.strerror or "no such host"
+    return os.strerror(error.errno or errno.EADDRNOTAVAIL)
 
 
 def shared_door(config: Config, account_of: Callable[[str], str | None]) -> Door:

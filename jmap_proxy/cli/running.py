@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -20,12 +21,12 @@ from jmap_proxy.cli.accounts import Accounts, close
 from jmap_proxy.cli.certificate import ServedCertificate
 from jmap_proxy.cli.changes import compare, in_force
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
-from jmap_proxy.errors import ConfigError
-from jmap_proxy.proxy.forward import Bounds
+from jmap_proxy.errors import ConfigError, StoreError
+from jmap_proxy.proxy.forwarding import Bounds
 from jmap_proxy.proxy.handler import Handler
 from jmap_proxy.status.health import AdminHandler
 from jmap_proxy.tokens.keepalive import KeepAlive
-from jmap_proxy.tokens.watch import StoreWatch
+from jmap_proxy.tokens.watch import INTERVAL, StoreWatch
 
 if TYPE_CHECKING:
     import ssl
@@ -158,6 +159,7 @@ class RunningProxy:
                 self._background = [
                     asyncio.create_task(self._watch.run(), name="token files"),
                     asyncio.create_task(self._keep_alive.run(), name="idle accounts"),
+                    asyncio.create_task(self._watch_keys(), name="local keys"),
                 ]
             else:
                 _log_changes(changes, late)
@@ -171,6 +173,17 @@ class RunningProxy:
         self._handler.end_streams()
         await self._listeners.close()
         await self._accounts.close()
+
+    def end_revoked(self) -> None:
+        """End the streams whose local key has been renewed or removed; a damaged file takes no key away."""
+        with contextlib.suppress(StoreError):
+            self._handler.end_streams_without(self._assembly.local_keys.digests())
+
+    async def _watch_keys(self) -> None:
+        """Look each second, also when nothing has changed: a stream may open after its key has gone."""
+        while True:
+            self.end_revoked()
+            await asyncio.sleep(INTERVAL)
 
     def _shows_https(self, config: Config) -> bool:
         return self._has_https or bool(config.listen.https)

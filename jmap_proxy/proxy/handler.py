@@ -22,21 +22,24 @@ from jmap_proxy.errors import (
 from jmap_proxy.proxy.door.access import is_from_browser
 from jmap_proxy.proxy.door.cors import cors_fields, is_preflight, preflight_fields
 from jmap_proxy.proxy.events.event_source import forward_events
-from jmap_proxy.proxy.forward import Forwarding, forward
+from jmap_proxy.proxy.forward import forward
+from jmap_proxy.proxy.forwarding import Forwarding
 from jmap_proxy.proxy.session.endpoint import Kind
 from jmap_proxy.proxy.session.sessions import ACCEPT
 from jmap_proxy.proxy.session.target import check_path, is_session_path, resolve
 from jmap_proxy.proxy.streams import Streams
 from jmap_proxy.proxy.websocket.websocket import forward_websocket
+from jmap_proxy.proxy.wire.cut import cut
 from jmap_proxy.proxy.wire.headers import SAFE_FOR_BROWSERS
 from jmap_proxy.proxy.wire.problem import problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from jmap_proxy.proxy.door.access import Visitor
     from jmap_proxy.proxy.door.door import Door
-    from jmap_proxy.proxy.forward import Bounds, Plane
+    from jmap_proxy.proxy.forwarding import Bounds, Plane
     from jmap_proxy.proxy.session.session import Session
 
 SESSION_METHODS = frozenset({"GET", "HEAD"})
@@ -74,6 +77,10 @@ class Handler:
         """End the event streams and WebSockets of an account, or all, which would not end by themselves."""
         self._streams.end(account)
 
+    def end_streams_without(self, key_digests: AbstractSet[str]) -> None:
+        """End those that were opened by a local key that is none of these any more."""
+        self._streams.end_without(key_digests)
+
     async def answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors come as RFC 9457 problem details."""
         try:
@@ -89,15 +96,15 @@ class Handler:
         except web.RequestPayloadError:
             broken = RequestMalformed("the chunks of the request body cannot be read")
             _log_error(request, broken)
-            if request.writer.output_size and request.transport is not None:
-                request.transport.abort()
+            if request.writer.output_size:
+                cut(request)
             response = _problem(door, request, broken)
             response.force_close()  # there is no telling what follows
             return response
         except Exception as error:  # the client gets an answer, the log the reason
             log.exception("unforeseen error", path=_shown_path(request))
-            if request.writer.output_size and request.transport is not None:
-                request.transport.abort()  # in the middle of an answer, a second one would look like its rest
+            if request.writer.output_size:
+                cut(request)  # in the middle of an answer, a second one would look like its rest
             unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
             return _problem(door, request, unforeseen)
 
@@ -127,11 +134,11 @@ class Handler:
         self, visitor: Visitor, request: web.BaseRequest, plane: Plane, session: Session
     ) -> web.StreamResponse:
         target = resolve(request.method, request.raw_path, session)
-        way = Forwarding(request, visitor, plane, session, target, self.bounds)
+        forwarding = Forwarding(request, visitor, plane, session, target, self.bounds)
         if target.kind not in STREAMS:
-            return await forward(way)
-        with self._streams.listed(visitor.account):
-            return await STREAMS[target.kind](way)
+            return await forward(forwarding)
+        with self._streams.listed(visitor.account, visitor.key_digest):
+            return await STREAMS[target.kind](forwarding)
 
 
 def _answer_preflight(door: Door, request: web.BaseRequest) -> web.Response:

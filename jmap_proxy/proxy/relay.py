@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import struct
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -15,13 +13,13 @@ from aiohttp import web
 
 from jmap_proxy.errors import UpstreamMalformed, UpstreamUnreachable
 from jmap_proxy.proxy.door.cors import cors_fields
-from jmap_proxy.proxy.session.target import REDIRECTS, Target, local_location
+from jmap_proxy.proxy.session.target import REDIRECTS, local_location
+from jmap_proxy.proxy.wire.cut import cut
 from jmap_proxy.proxy.wire.headers import to_client
 
 if TYPE_CHECKING:
-    from jmap_proxy.origins import Origin
     from jmap_proxy.proxy.door.access import Visitor
-    from jmap_proxy.proxy.session.session import Session
+    from jmap_proxy.proxy.forwarding import Forwarding
 
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
@@ -37,24 +35,11 @@ NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 log = structlog.get_logger("jmap_proxy.proxy")
 
 
-async def relay(
-    request: web.BaseRequest,
-    upstream: aiohttp.ClientResponse,
-    target: Target,
-    session: Session,
-    visitor: Visitor,
-) -> web.StreamResponse:
-    """Pass the answer on.
+async def relay(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    """Pass the answer, its body unread, on.
 
     If the server breaks off in the middle, the client's connection is cut too, so that half a body never looks like a
     whole one.
-
-    Args:
-        request: The client's.
-        upstream: The server's answer, its body unread.
-        target: What was asked for.
-        session: Names the places that a redirect may lead to.
-        visitor: Who has asked.
 
     Raises:
         UpstreamMalformed: a redirect that leads out of the endpoints; nothing has been sent to the client.
@@ -62,9 +47,10 @@ async def relay(
     """
     if upstream.status < HTTPStatus.OK:
         raise UpstreamMalformed(f"the server answers {upstream.status} unasked", hint="check the account's server")
+    request, target = forwarding.request, forwarding.target
     empty = request.method == "HEAD" or upstream.status in NO_BODY
     whole = not empty and await _comes_at_once(upstream)
-    response = _head(request, upstream, target, session, visitor, whole=whole)
+    response = _head(forwarding, upstream, whole=whole)
     if empty:
         return response
     try:
@@ -82,7 +68,7 @@ async def relay(
                 f"{target.origin} broke off its answer: {type(error).__name__}", hint="check the server and the network"
             ) from None
         log.warning("server broke off", path=target.url.partition("?")[0], error=type(error).__name__)
-        _cut(request)
+        cut(request)
         return response
     await response.write_eof()
     return response
@@ -108,34 +94,26 @@ async def _comes_at_once(upstream: aiohttp.ClientResponse) -> bool:
     return True
 
 
-def _head(
-    request: web.BaseRequest,
-    upstream: aiohttp.ClientResponse,
-    target: Target,
-    session: Session,
-    visitor: Visitor,
-    *,
-    whole: bool,
-) -> web.StreamResponse:
+def _head(forwarding: Forwarding, upstream: aiohttp.ClientResponse, *, whole: bool) -> web.StreamResponse:
     length = upstream.content_length
     kind = web.Response if whole else web.StreamResponse
     response = kind(status=upstream.status, reason=upstream.reason)
-    response.headers.extend(answer_fields(upstream, visitor))
+    response.headers.extend(answer_fields(upstream, forwarding.visitor))
     if length is not None and upstream.status not in NO_BODY and not whole:
         response.content_length = length
-    if not request.content.is_eof():
+    if not forwarding.request.content.is_eof():
         response.force_close()  # the server has seen enough of the request; its rest is of no use to anybody
-    location = _location(upstream, target, session, visitor.local)
+    location = _location(forwarding, upstream)
     if location:
         response.headers["Location"] = location
     return response
 
 
-def _location(upstream: aiohttp.ClientResponse, target: Target, session: Session, local: Origin) -> str:
+def _location(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> str:
     """Where to look instead, or where an upload was put; only ever a local URL, "" for none."""
     if "Location" not in upstream.headers:
         return ""
-    path = local_location(upstream.headers["Location"], target, session)
+    path = local_location(upstream.headers["Location"], forwarding.target, forwarding.session)
     if path is None and upstream.status not in REDIRECTS:
         return ""  # what was done is done; only the pointer is of no use to the client
     if path is None:
@@ -143,14 +121,4 @@ def _location(upstream: aiohttp.ClientResponse, target: Target, session: Session
             f"the server answers {upstream.status} and points out of the endpoints of its Session",
             hint="check the account's server, and its upstream_origins",
         )
-    return f"{local}{path}"
-
-
-def _cut(request: web.BaseRequest) -> None:
-    """End the client's connection in the middle by a reset, which a client of HTTP/1.0 sees as an error too."""
-    if request.transport is None:
-        return
-    linger = struct.pack("ii", 1, 0)
-    with contextlib.suppress(OSError):  # the client has just closed it
-        request.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    request.transport.abort()
+    return f"{forwarding.visitor.local}{path}"

@@ -8,32 +8,44 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
 
 class Streams:
-    """The tasks that serve event streams and WebSockets, by account."""
+    """The tasks that serve event streams and WebSockets, each with its account and the digest of its key."""
 
     def __init__(self) -> None:
-        self._accounts: dict[asyncio.Task[object], str] = {}
+        self._owners: dict[asyncio.Task[object], tuple[str, str]] = {}
 
     @contextmanager
-    def listed(self, account: str) -> Iterator[None]:
-        """Count the current task as a stream of this account while the context is open."""
+    def listed(self, account: str, key_digest: str = "") -> Iterator[None]:
+        """Count the current task as a stream while the context is open.
+
+        Args:
+            account: Whose it is.
+            key_digest: Of the local key that opened it, "" where none was needed.
+        """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
-        self._accounts[task] = account
+        self._owners[task] = account, key_digest
         try:
             yield
         finally:
-            del self._accounts[task]
+            del self._owners[task]
 
     def end(self, account: str | None = None) -> None:
         """Cancel the streams of an account, or all; their clients connect again."""
-        for task, owner in list(self._accounts.items()):
+        for task, (owner, _) in list(self._owners.items()):
             if account in (None, owner):
+                task.cancel()
+
+    def end_without(self, key_digests: AbstractSet[str]) -> None:
+        """Cancel the streams that were opened by a key that is none of these any more."""
+        for task, (_, key_digest) in list(self._owners.items()):
+            if key_digest and key_digest not in key_digests:
                 task.cancel()
 
     def count(self, account: str) -> int:
         """How many streams an account has open."""
-        return sum(owner == account for owner in self._accounts.values())
+        return sum(owner == account for owner, _ in self._owners.values())

@@ -21,13 +21,9 @@ class Timing:
         clock: Seconds that are never set back.
         now: Seconds since the epoch.
         jitter: A random number in [0, 1).
-        head: Seconds in which the server must begin to answer; some do so only when they have an event.
-        silence: Seconds that a server may be silent in any case, however often it means to send pings.
     """
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
-    head: float = 120.0
-    silence: float = 10.0

@@ -1,17 +1,27 @@
 from __future__ import annotations
 
+import asyncio
+import gzip
+import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import DummyCookieJar
+from aiohttp import ClientSession, DummyCookieJar
 
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.config import Config
 from jmap_proxy.errors import ConfigError
+from jmap_proxy.origins import parse_origin
+from tests.proxy.support import Serve, answering, raw_server, scripted
+from tests.support.world import basic
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from jmap_proxy.cli.running import Addresses
     from tests.support.world import World
 
 
@@ -89,3 +99,101 @@ async def test_a_refresher_gives_the_stored_token(world: World) -> None:
         token = await (await assembly.refresher("alice")).ensure_valid_token()
     assert world.idp.check(token) == "demo"
     assert len(world.idp.token_requests) == asked
+
+
+@asynccontextmanager
+async def running(world: World, serve: Serve, *limits: str) -> AsyncIterator[Addresses]:
+    """The proxy as `serve` runs it, in front of this server."""
+    async with raw_server(serve) as server:
+        world.write_config("[limits]", *limits)
+        world.config.write_text(world.config.read_text().replace(world.mail.base_url, server))
+        async with world.assembly() as assembly, running_proxy(assembly) as addresses:
+            yield addresses
+
+
+async def first_blob(client: ClientSession, addresses: Addresses, key: str) -> str:
+    """The URL of a blob."""
+    async with client.get(f"{addresses.http}/.well-known/jmap", headers=basic(key)) as response:
+        session = await response.json()
+    return str(session["downloadUrl"]).format(accountId="A", blobId="b", name="n", type="x")
+
+
+async def test_answers_pass_as_they_are_and_requests_get_no_more_than_the_token(world: World) -> None:
+    """What the server has compressed stays so; of the library's own header fields none is sent."""
+    key, packed, heads = (await world.sign_in()).local_key, gzip.compress(b"hello" * 9), list[bytes]()
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
+    unasked = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+    async with (
+        running(world, answering(head + packed, heads)) as addresses,
+        ClientSession(auto_decompress=False, skip_auto_headers=unasked) as client,
+    ):
+        async with client.get(await first_blob(client, addresses, key), headers=basic(key)) as response:
+            assert (await response.read(), response.headers["Content-Encoding"]) == (packed, "gzip")
+        async with client.post(await api_url(client, addresses, key), data=b"{}", headers=basic(key)) as response:
+            assert response.status == 200
+    names = [{line.partition(b":")[0].lower() for line in each.split(b"\r\n")[1:] if line} for each in heads]
+    assert names == [{b"host", b"authorization"}, {b"host", b"authorization", b"content-length"}]
+
+
+async def api_url(client: ClientSession, addresses: Addresses, key: str) -> str:
+    """Where API requests go."""
+    async with client.get(f"{addresses.http}/.well-known/jmap", headers=basic(key)) as response:
+        return str((await response.json())["apiUrl"])
+
+
+async def test_an_answer_that_nobody_asked_for_reaches_no_client(world: World, client: ClientSession) -> None:
+    """The running proxy has the pool that sees to it."""
+    key = (await world.sign_in()).local_key
+    poisoned, answers = asyncio.Event(), iter((b"first", b"other"))
+    start = b"HTTP/1.1 200 OK\r\nContent-Length: "
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(start + b"5\r\n\r\n" + next(answers))
+        if not poisoned.is_set():
+            await poisoned.wait()
+            writer.write(start + b"6\r\n\r\npoison")
+            assert await reader.read() == b""
+
+    async with running(world, scripted(serve)) as addresses:
+        url = await first_blob(client, addresses, key)
+        async with client.get(url, headers=basic(key)) as response:
+            assert await response.read() == b"first"
+        poisoned.set()
+        async with client.get(f"{addresses.admin}/readyz") as response:  # meanwhile the loop takes in what has arrived
+            await response.read()
+        async with client.get(url, headers=basic(key)) as response:
+            assert await response.read() == b"other"
+
+
+async def test_the_configured_time_for_answers_is_kept(world: World, client: ClientSession) -> None:
+    """`limits.first_byte`; the client is told how long it was."""
+    key = (await world.sign_in()).local_key
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.read()
+
+    async with (
+        running(world, scripted(silent), "first_byte = 0.3") as addresses,
+        client.get(await first_blob(client, addresses, key), headers=basic(key)) as response,
+    ):
+        problem = json.loads(await response.read())
+    assert (problem["status"], problem["type"]) == (503, "urn:jmap-proxy:error:upstream-slow")
+    assert "within 0.3 seconds" in problem["detail"]
+
+
+@pytest.mark.parametrize(("limit", "told"), [("connections = 1", b""), ("head = 0.5", b"HTTP/1.1 408 Request Timeout")])
+async def test_the_configured_bounds_of_connections_are_kept(world: World, limit: str, told: bytes) -> None:
+    """One that has not said its head makes room for the next one, or is told that it has come too late."""
+    async with running(world, answering(b""), limit) as addresses:
+        port = parse_origin(addresses.http).port
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\n")
+        _, other = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            async with asyncio.timeout(10):  # by the defaults it would still be there
+                assert (await reader.read()).partition(b"\r\n")[0] == told
+        finally:
+            writer.close()
+            other.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -90,17 +91,32 @@ async def test_plain_http_stays_on_this_machine(listeners: Listeners, text: str)
 
 
 async def test_a_port_that_is_taken_is_told(listeners: Listeners) -> None:
-    """With the key."""
-    origin = await opened(listeners, way("127.0.0.1:0"))
-    with pytest.raises(ConfigError, match=r"listen\.http: cannot listen on 127\.0\.0\.1:"):
-        await listeners.open([way(origin.removeprefix("http://"))])
+    """With the key, the address once, and why."""
+    address = (await opened(listeners, way("127.0.0.1:0"))).removeprefix("http://")
+    with pytest.raises(ConfigError) as caught:
+        await listeners.open([way(address)])
+    assert caught.value.detail == f"listen.http: cannot listen on {address}: {os.strerror(errno.EADDRINUSE)}"
 
 
 async def test_an_address_that_is_not_ours_is_told(listeners: Listeners, tmp_path: Path) -> None:
     """A documentation address (RFC 5737) is nobody's."""
     _, context = private_authority(tmp_path)
-    with pytest.raises(ConfigError, match=r"listen\.https: cannot listen on 192\.0\.2\.1:0"):
+    with pytest.raises(ConfigError) as caught:
         await listeners.open([Way("https", "listen.https", "192.0.2.1:0", answer, 0, context)])
+    reason = os.strerror(errno.EADDRNOTAVAIL)
+    assert caught.value.detail == f"listen.https: cannot listen on 192.0.2.1:0: {reason}"
+
+
+@pytest.mark.parametrize("host", ["a..b", "no-such-host.invalid"])
+async def test_a_host_that_is_none_is_told(listeners: Listeners, tmp_path: Path, host: str) -> None:
+    """One that no name can be, and one that nobody has (RFC 6761 §6.4): in words."""
+    _, context = private_authority(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        await listeners.open([Way("https", "listen.https", f"{host}:0", answer, 0, context)])
+    begin, _, reason = caught.value.detail.partition(f" on {host}:0: ")
+    assert begin == "listen.https: cannot listen"
+    assert " " in reason
+    assert "Unknown error" not in reason
 
 
 async def test_inherited_sockets_replace_the_address() -> None:

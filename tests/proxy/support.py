@@ -12,13 +12,13 @@ import aiohttp
 from jmap_proxy.errors import JmapProxyError, UpstreamRefusedToken
 from jmap_proxy.origins import parse_origin, split_url
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.forward import Bounds, Plane
+from jmap_proxy.proxy.forwarding import Bounds, Plane
 from jmap_proxy.proxy.handler import Handler
 from jmap_proxy.proxy.listener.listener import Listener
 from jmap_proxy.proxy.session.policy import Policy, mount_of
 from jmap_proxy.proxy.session.sessions import Sessions
 from jmap_proxy.proxy.upstream.exchange import Exchange
-from jmap_proxy.proxy.upstream.pool import Pool
+from jmap_proxy.proxy.upstream.pool import upstream_session
 
 KEY = "the-local-key"
 AUTH = f"Authorization: Bearer {KEY}"
@@ -134,14 +134,8 @@ async def proxy_to(
     tokens = tokens or Tokens()
     origin, path = split_url(server)
     policy = Policy(origin, frozenset({origin, *map(parse_origin, allowed)}), rewrite, mount_of(path))
-    skipped = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
     async with (
-        aiohttp.ClientSession(
-            connector=Pool(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=skipped,
-        ) as http,
+        upstream_session() as http,
         aiohttp.ClientSession(auto_decompress=False) as client,
     ):
         exchange = Exchange(http, source or tokens, policy.allowed, first_byte=first_byte)

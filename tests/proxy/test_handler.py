@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from jmap_proxy.errors import SignInNeeded, TokenDelayed
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.forward import Bounds
+from jmap_proxy.proxy.forwarding import Bounds
 from jmap_proxy.sandbox import MailServer
 from tests.proxy.support import AUTH, KEY, Proxy, Tokens, answering, proxy_to, raw_server
 

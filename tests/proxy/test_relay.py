@@ -1,15 +1,12 @@
 import asyncio
-import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import make_mocked_request
 from structlog.testing import capture_logs
 
-from jmap_proxy.proxy.relay import _cut
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import AUTH, Proxy, answering, proxy_to, raw_server, scripted
 
@@ -188,16 +185,6 @@ async def test_a_small_answer_that_breaks_off_is_told(version: str) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
     assert head.split()[1] == b"502"
     assert b"application/problem+json" in head
-
-
-async def test_cutting_a_client_that_has_just_left_is_no_error() -> None:
-    """Its socket is closed already, and takes no options any more."""
-    async with raw_server(answering(b"")) as server:
-        _, writer = await asyncio.open_connection("127.0.0.1", int(server.rpartition(":")[2]))
-        writer.transport.abort()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-        _cut(make_mocked_request("GET", "/", transport=writer.transport))
 
 
 @pytest.mark.parametrize("size", [200_000, 3_000_000])

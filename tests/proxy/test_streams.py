@@ -6,8 +6,9 @@ from jmap_proxy.proxy.streams import Streams
 
 
 async def stream(streams: Streams, account: str, began: asyncio.Event) -> None:
-    """Be an open stream."""
-    with streams.listed(account):
+    """Be an open stream; what follows a colon stands for its key."""
+    account, _, key_digest = account.partition(":")
+    with streams.listed(account, key_digest):
         began.set()
         await asyncio.Event().wait()
 
@@ -36,6 +37,22 @@ async def test_an_accounts_streams_are_ended() -> None:
     await asyncio.wait([other])
     assert other.cancelled()
     assert streams.count("bob") == 0
+
+
+async def test_the_streams_of_keys_that_are_gone_are_ended() -> None:
+    """Not those of keys that there still are, nor those that needed none."""
+    streams = Streams()
+    gone, there, without = await opened(streams, "alice:old", "alice:new", "alice")
+    streams.end_without({"new"})
+    await asyncio.wait([gone])
+    assert gone.cancelled()
+    streams.end_without({"new"})
+    assert streams.count("alice") == 2
+    streams.end_without(set())
+    await asyncio.wait([there])
+    assert streams.count("alice") == 1
+    streams.end()
+    await asyncio.wait([without])
 
 
 async def test_a_stream_that_ends_by_itself_is_not_counted() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jmap_proxy.errors import SignInNeeded
-from jmap_proxy.proxy.forward import Bounds
+from jmap_proxy.proxy.forwarding import Bounds
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import AUTH, Proxy, Serve, Tokens, proxy_to, raw_server, scripted
 

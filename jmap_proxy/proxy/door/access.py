@@ -38,11 +38,13 @@ class Visitor:
         local: Origin of the proxy as the client sees it.
         account: Whose mail it is for.
         web_origin: Origin of the allowed web client that has sent it, "" for other programs.
+        key_digest: SHA-256 of the local key that let it in, in hexadecimal; "" where none was needed.
     """
 
     local: Origin
     account: str
     web_origin: str = ""
+    key_digest: str = ""
 
 
 def check_host(host_fields: Sequence[str], scheme: str, port: int, names: frozenset[str]) -> Origin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,15 +101,18 @@ class Door:
         key = presented_key(request.headers.getall("Authorization", []))
         # an open account only where browsers mark all that they send: a page's image could not be told otherwise
         open_account = self.open_account if local.is_safe_for_secrets else ""
-        account = (self.account_of(key) if key else None) or open_account
+        opened = self.account_of(key) if key else None
+        account = opened or open_account
         if not account:
             raise KeyRefused(
                 "the local key is wrong" if key else "no local key was sent",
-                hint="give the local key as password or bearer token; jmap-proxy key NAME makes a new one",
+                hint="give the local key as password or bearer token; jmap-proxy key NAME makes a new one, "
+                "and jmap-proxy login NAME a new sign-in",
             )
         if self.only not in ("", account):
             raise KeyRefused(
                 f"the local key is for another account than this port, which is for {self.only!r} alone",
                 hint=f"use the key of {self.only!r}, or the address in listen.http",
             )
-        return Visitor(local, account, self.web_origin(request))
+        key_digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest() if key and opened else ""
+        return Visitor(local, account, self.web_origin(request), key_digest)

@@ -32,7 +32,7 @@ from jmap_proxy.proxy.wire.headers import to_upstream
 from jmap_proxy.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
-    from jmap_proxy.proxy.forward import Forwarding
+    from jmap_proxy.proxy.forwarding import Forwarding
 
 IDENTITY = ("Accept-Encoding", "identity")
 """Events are asked for uncompressed (measured: Cyrus mislabels them)."""
@@ -69,9 +69,9 @@ class CloseDelimitedResponse(web.StreamResponse):
         self.force_close()
 
 
-async def forward_events(way: Forwarding) -> web.StreamResponse:
+async def forward_events(forwarding: Forwarding) -> web.StreamResponse:
     """Ask for the events and pass them on. Raises JmapProxyError."""
-    stream = _Stream(way)
+    stream = _Stream(forwarding)
     other = await stream.begin()
     if other is not None:
         return other
@@ -91,23 +91,23 @@ class _Stream:
     __slots__ = (
         "_closes_after_state",
         "_down",
+        "_forwarding",
         "_lived",
         "_lost_at",
         "_response",
         "_retry_after",
         "_splice",
         "_tries",
-        "_way",
         "goes_on",
     )
 
-    def __init__(self, way: Forwarding) -> None:
+    def __init__(self, forwarding: Forwarding) -> None:
         self.goes_on = True
-        self._way = way
+        self._forwarding = forwarding
         self._response = CloseDelimitedResponse()
         self._splice = Splice()
         self._tries = Tries()
-        self._closes_after_state = closes_after_state(way.target.url)
+        self._closes_after_state = closes_after_state(forwarding.target.url)
         self._lived = 0.0
         self._lost_at = 0.0
         self._down = 0.0
@@ -115,23 +115,23 @@ class _Stream:
 
     async def begin(self) -> web.StreamResponse | None:
         """Pass on what the server tells; an answer that is no stream of events is given back. Raises JmapProxyError."""
-        way, head = self._way, self._way.bounds.events.head
+        forwarding, head = self._forwarding, self._forwarding.bounds.stream_head
         try:
-            async with asyncio.timeout(head) as limit, way.plane.exchange.send(self._call()) as upstream:
+            async with asyncio.timeout(head) as limit, forwarding.plane.exchange.send(self._call()) as upstream:
                 limit.reschedule(None)
                 if upstream.status != HTTPStatus.OK or not _is_events(upstream):
-                    return await relay(way.request, upstream, way.target, way.session, way.visitor)
-                self._response.headers.extend(answer_fields(upstream, way.visitor))
-                await self._response.prepare(way.request)
+                    return await relay(forwarding, upstream)
+                self._response.headers.extend(answer_fields(upstream, forwarding.visitor))
+                await self._response.prepare(forwarding.request)
                 await self._pass_on(upstream, limit)
         except TimeoutError:
             if not self._response.prepared:
-                raise UpstreamSlow(str(way.target.origin), head) from None
+                raise UpstreamSlow(str(forwarding.target.origin), head) from None
         return None
 
     async def wait(self) -> None:
         """Wait until the server is to be asked again."""
-        timing, splice = self._way.bounds.events, self._splice
+        timing, splice = self._forwarding.bounds.timing, self._splice
         left = self._tries.wait(self._lived, timing.jitter(), news=splice.news, retry_after=self._retry_after)
         while left > 0:
             step = min(left, KEEP_ALIVE - self._down)
@@ -146,9 +146,9 @@ class _Stream:
         """Ask the server again, and pass on what it tells."""
         self._splice.resume()
         self._lived, self._retry_after = 0.0, None
-        way, head = self._way, self._way.bounds.events.head
+        forwarding, head = self._forwarding, self._forwarding.bounds.stream_head
         try:
-            async with asyncio.timeout(head) as limit, way.plane.exchange.send(self._call()) as upstream:
+            async with asyncio.timeout(head) as limit, forwarding.plane.exchange.send(self._call()) as upstream:
                 limit.reschedule(None)
                 if upstream.status == HTTPStatus.OK and _is_events(upstream):
                     await self._join_on(upstream, limit)
@@ -171,8 +171,8 @@ class _Stream:
 
         A server that has set no event id cannot be asked for them; a client that connects again asks for what is new.
         """
-        known = self._splice.last_id or self._way.request.headers.get("Last-Event-ID")
-        if not known and self._way.bounds.events.clock() - self._lost_at > UNTOLD:
+        known = self._splice.last_id or self._forwarding.request.headers.get("Last-Event-ID")
+        if not known and self._forwarding.bounds.timing.clock() - self._lost_at > UNTOLD:
             self._give_up("changes may have been missed")
             return
         await self._pass_on(upstream, limit)
@@ -182,7 +182,7 @@ class _Stream:
 
         Thousands of clients wait here, so that few frames and timers lie below.
         """
-        clock, self._down = self._way.bounds.events.clock, 0.0
+        clock, self._down = self._forwarding.bounds.timing.clock, 0.0
         began = clock()
         try:
             while chunk := await upstream.content.readany():
@@ -207,28 +207,29 @@ class _Stream:
         """
         status = upstream.status
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._retry_after = parse_retry_after(upstream.headers.get("Retry-After"), self._way.bounds.events.now())
+            now = self._forwarding.bounds.timing.now()
+            self._retry_after = parse_retry_after(upstream.headers.get("Retry-After"), now)
         else:
             self._give_up(str(status))
 
     def _give_up(self, reason: str) -> None:
-        log.info("event stream ended", path=self._way.target.url.partition("?")[0], reason=reason)
+        log.info("event stream ended", path=self._forwarding.target.url.partition("?")[0], reason=reason)
         self.goes_on = False
 
     def _silent_until(self) -> float | None:
         """The loop's time at which the server counts as gone, None if it has not promised any pings."""
         if not self._splice.interval:
             return None
-        seconds = max(self._way.bounds.events.silence, MISSED_PINGS * self._splice.interval)
+        seconds = max(self._forwarding.bounds.stream_silence, MISSED_PINGS * self._splice.interval)
         return asyncio.get_running_loop().time() + seconds
 
     def _call(self) -> Call:
         """The client's request, but for the event id if the server has set one."""
-        fields, known = to_upstream(self._way.request.headers.items()), self._splice.last_id
+        fields, known = to_upstream(self._forwarding.request.headers.items()), self._splice.last_id
         own = {"accept-encoding"} if known is None else {"accept-encoding", "last-event-id"}
         kept = [(name, value) for name, value in fields if name.lower() not in own]
         resumed = [("Last-Event-ID", known)] if known else []
-        return Call("GET", self._way.target.url, [*kept, IDENTITY, *resumed], timeout=STREAM)
+        return Call("GET", self._forwarding.target.url, [*kept, IDENTITY, *resumed], timeout=STREAM)
 
 
 def closes_after_state(url: str) -> bool:

@@ -18,7 +18,8 @@ LONGEST_EVENT = 1 << 20
 LONGEST_COMMENT = 4 << 10
 """Bytes of comments that are looked at to see whether they can go on at once; keep-alives are short."""
 
-_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+"""What a whole event ends with: its last line's end, and a blank line."""
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 # Possessive: no way back, so they take linear time.
@@ -50,8 +51,8 @@ def whole_events(data: bytes | bytearray, seen: int = 0) -> int:
         data: What has not been passed on yet.
         seen: How much of it was there the last time, when nothing could be passed on; it is not searched again.
     """
-    start = max(0, seen - max(map(len, _ENDS)))
-    end = max(found + len(mark) if (found := data.rfind(mark, start)) >= 0 else 0 for mark in _ENDS)
+    start = max(0, seen - max(map(len, ENDS)))
+    end = max(found + len(mark) if (found := data.rfind(mark, start)) >= 0 else 0 for mark in ENDS)
     if not end and data.startswith(b":") and data.endswith((b"\n", b"\r")) and _only_comments(data):
         return len(data)
     return len(data) if not end and len(data) > LONGEST_EVENT else end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from jmap_proxy.proxy.events.events import LONGEST_EVENT, Event, parse_event, split_events, whole_events
+from jmap_proxy.proxy.events.events import ENDS, LONGEST_EVENT, Event, parse_event, split_events, whole_events
 
 REMEMBERED = 64
 """Events that are remembered, the latest ones."""
@@ -91,7 +91,7 @@ class Splice:
             return b""
         block = bytes(self._held[:cut])
         del self._held[:cut]
-        self._torn = len(block) > LONGEST_EVENT and not block.endswith((b"\n\n", b"\n\r\n", b"\r\r"))
+        self._torn = len(block) > LONGEST_EVENT and not block.endswith(ENDS)
         return b"".join(raw for raw in split_events(block) if self._is_new(parse_event(raw)))
 
     def _is_new(self, event: Event) -> bool:

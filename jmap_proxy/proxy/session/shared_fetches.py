@@ -45,11 +45,6 @@ class SharedFetches(Generic[_T]):
         self._kept = kept
         self._fetches: dict[str, _Fetch[_T]] = {}
 
-    @property
-    def held(self) -> int:
-        """How many fetches are running or kept."""
-        return len(self._fetches)
-
     async def get(self, key: str) -> _T:
         """What the fetch gives that is running, or was overdue and has ended meanwhile; else a new one.
 

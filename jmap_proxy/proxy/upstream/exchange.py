@@ -45,7 +45,14 @@ ANSWERED = aiohttp.ClientTimeout(total=None, sock_read=120)
 """Seconds from the request to the answer, and from one piece of the answer to the next."""
 
 LEAST = 0.2
-"""Seconds that each step gets, however late it is; the source's own patience ends first, and its errors say more."""
+"""Seconds that each step gets beyond the time that is left for all of them, and so however late it is.
+
+A token source with the same patience ends first, and its errors say more."""
+
+
+def end_of_step(due: float, now: float) -> float:
+    """When a step that begins now is given up, if all steps are to be done by `due`. Pure."""
+    return max(due, now) + LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +151,17 @@ class Exchange:
         if call.body is not None and call.body.length is not None:
             headers["Content-Length"] = str(call.body.length)
         now = _now()
-        due = max(due, now + LEAST)
+        end = end_of_step(due, now)
         times = call.timeout
         try:
-            async with asyncio.timeout_at(due if call.prompt else None):
+            async with asyncio.timeout_at(end if call.prompt else None):
                 return await self._http.request(
                     call.method,
                     URL(call.url, encoded=True),
                     headers=headers,
                     data=None if call.body is None else call.body.chunks(),
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=times.total, connect=due - now, sock_read=times.sock_read),
+                    timeout=aiohttp.ClientTimeout(total=times.total, connect=end - now, sock_read=times.sock_read),
                 )
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
             # ValueError: by it aiohttp tells a field with control characters, and idna a host that it cannot encode
@@ -166,7 +173,7 @@ class Exchange:
     async def _in_time(self, due: float, token: Awaitable[str]) -> str:
         """The token, if it comes in time. The source's refresh goes on without those who wait for it."""
         try:
-            async with asyncio.timeout_at(max(due, _now()) + LEAST):
+            async with asyncio.timeout_at(end_of_step(due, _now())):
                 return await token
         except TimeoutError:
             raise TokenDelayed(

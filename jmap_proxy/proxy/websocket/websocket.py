@@ -18,10 +18,10 @@ from jmap_proxy.proxy.websocket.tunnel import tunnel
 from jmap_proxy.proxy.wire.headers import to_upstream
 
 if TYPE_CHECKING:
-    from jmap_proxy.proxy.forward import Forwarding
+    from jmap_proxy.proxy.forwarding import Forwarding
 
 
-async def forward_websocket(way: Forwarding) -> web.StreamResponse:
+async def forward_websocket(forwarding: Forwarding) -> web.StreamResponse:
     """Open a WebSocket to the server and then to the client, and pass on what comes.
 
     A server that does not switch protocols has its answer relayed like any other.
@@ -30,15 +30,15 @@ async def forward_websocket(way: Forwarding) -> web.StreamResponse:
         UpgradeNeeded, HandshakeMalformed: the client's handshake is not sound; nothing was sent to the server.
         JmapProxyError: the server's handshake did not come about; nothing was sent to the client.
     """
-    fields = list(way.request.headers.items())
-    offer = read_offer(fields, way.request.version)
-    call = Call("GET", way.target.url, [*to_upstream(fields), *offer.fields()], prompt=True)
-    async with way.plane.exchange.send(call) as upstream:
+    fields = list(forwarding.request.headers.items())
+    offer = read_offer(fields, forwarding.request.version)
+    call = Call("GET", forwarding.target.url, [*to_upstream(fields), *offer.fields()], prompt=True)
+    async with forwarding.plane.exchange.send(call) as upstream:
         if upstream.status != HTTPStatus.SWITCHING_PROTOCOLS:
-            return await relay(way.request, upstream, way.target, way.session, way.visitor)
+            return await relay(forwarding, upstream)
         headers = CIMultiDict(accepted_fields(offer, upstream.headers.items()))
         response = web.StreamResponse(status=upstream.status, headers=headers)
         response.force_close()  # its connection does not speak HTTP any more
-        await response.prepare(way.request)
-        await tunnel(way.request, upstream)
+        await response.prepare(forwarding.request)
+        await tunnel(forwarding.request, upstream)
         return response

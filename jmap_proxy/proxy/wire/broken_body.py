@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 def break_body(body: StreamReader, error: Exception) -> None:
     """Raise `error` for whoever reads the body, now or later; nothing if it has come to its end.
 
-    Twice: who has just been woken for the end of a chunk looks only for more bytes, and would wait again for ever
-    (seen in aiohttp 3.14).
+    Twice. At once, since whoever ends the connection may end the body too, before the loop goes round: half of it would
+    look whole. And a round later: who has just been woken for the end of a chunk looks only for more bytes, and would
+    wait again for ever (seen in aiohttp 3.14).
     """
     if body.is_eof():
         return

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    Field = tuple[str, str]
+Field = tuple[str, str]
+"""A header field's name and value."""
 
 HOP_BY_HOP = frozenset(
     {
@@ -26,45 +27,52 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-_NOT_UPSTREAM = HOP_BY_HOP | {
+_FOR_PROXY = HOP_BY_HOP | {
     "authorization",  # the local key; ours is added instead
-    "cdn-loop",
-    "client-cert",  # RFC 9440
-    "client-cert-chain",
-    "client-ip",
     "content-length",  # framing is this side's own
     "cookie",
     "cookie2",
     "dnt",
     "early-data",  # RFC 8470
     "expect",  # answered here
-    "fastly-client-ip",
-    "forwarded",
-    "front-end-https",
     "host",  # upstream gets its own
     "max-forwards",
     "origin",
-    "proxy",  # CGI-like servers make HTTP_PROXY of it (CVE-2016-5385)
     "referer",
-    "true-client-ip",
-    "via",
-    "x-access-token",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-email",
-    "x-groups",
-    "x-host",
-    "x-http-method",
-    "x-http-method-override",
-    "x-id-token",
-    "x-method-override",
-    "x-preferred-username",
-    "x-real-ip",
-    "x-roles",
-    "x-scheme",
-    "x-url-scheme",
 }
-_NOT_UPSTREAM_PREFIXES = (
+_FOR_PROXY_PREFIXES = ("sec-",)
+"""Fields by which a client tells the proxy how its request is framed, who asks, and from which page."""
+
+_CLAIMS = frozenset(
+    {
+        "cdn-loop",
+        "client-cert",  # RFC 9440
+        "client-cert-chain",
+        "client-ip",
+        "fastly-client-ip",
+        "forwarded",
+        "front-end-https",
+        "proxy",  # CGI-like servers make HTTP_PROXY of it (CVE-2016-5385)
+        "true-client-ip",
+        "via",
+        "x-access-token",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-email",
+        "x-groups",
+        "x-host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-id-token",
+        "x-method-override",
+        "x-preferred-username",
+        "x-real-ip",
+        "x-roles",
+        "x-scheme",
+        "x-url-scheme",
+    }
+)
+_CLAIM_PREFIXES = (
     "auth-",
     "cf-access-authenticated-",
     "cf-access-jwt-",
@@ -74,7 +82,6 @@ _NOT_UPSTREAM_PREFIXES = (
     "iv-",
     "oidc-",
     "remote-",
-    "sec-",
     "sm-",
     "ssl-",
     "tailscale-",
@@ -113,6 +120,9 @@ _NOT_UPSTREAM_PREFIXES = (
 Of Apache, nginx, Envoy, Kong, oauth2-proxy, authentik, LemonLDAP, WebSEAL, SiteMinder, Tailscale, Cloudflare and other
 clouds. Not of the kind are CF-Access-Client-Id and -Secret, which are a client's own.
 """
+
+_NOT_UPSTREAM = _FOR_PROXY | _CLAIMS
+_NOT_UPSTREAM_PREFIXES = _FOR_PROXY_PREFIXES + _CLAIM_PREFIXES
 
 _NOT_DOWNSTREAM = HOP_BY_HOP | {
     "accept-ch",  # browsers would keep it for the proxy's origin

@@ -1,4 +1,5 @@
 import asyncio
+from hashlib import sha256
 
 import pytest
 from aiohttp import web
@@ -66,14 +67,17 @@ def test_a_web_page_stays_out_even_with_a_key(mark: dict[str, str]) -> None:
     ],
 )
 def test_a_key_opens_its_account(key: str, open_account: str, account: str) -> None:
-    """A good key comes before the open account; without either there is a 401."""
+    """A good key comes before the open account; without either there is a 401. Only a key that counted is noted."""
     headers = {"Host": "localhost"} | ({"Authorization": f"Bearer {key}"} if key else {})
     door = Door({"k": "alice"}.get, open_account)
     if account:
-        assert door.enter(request(headers)) == Visitor(Origin("http", "localhost", PORT), account)
+        digest = sha256(b"k").hexdigest() if key == "k" else ""
+        assert door.enter(request(headers)) == Visitor(Origin("http", "localhost", PORT), account, key_digest=digest)
     else:
-        with pytest.raises(KeyRefused):
+        with pytest.raises(KeyRefused) as caught:
             door.enter(request(headers))
+        assert "jmap-proxy key NAME" in caught.value.hint
+        assert "jmap-proxy login NAME" in caught.value.hint  # a sign-out takes the key away too
 
 
 PAGE = "http://localhost:3000"
@@ -85,7 +89,7 @@ def test_an_allowed_web_client_comes_in_with_its_key(site: str) -> None:
     door = Door({"k": "alice"}.get, web_origins=frozenset({PAGE}))
     headers = {"Host": "localhost", "Origin": PAGE, "Sec-Fetch-Site": site, "Sec-Fetch-Mode": "cors"}
     visitor = door.enter(request({**headers, "Authorization": "Bearer k"}))
-    assert visitor == Visitor(Origin("http", "localhost", PORT), "alice", PAGE)
+    assert visitor == Visitor(Origin("http", "localhost", PORT), "alice", PAGE, sha256(b"k").hexdigest())
     with pytest.raises(KeyRefused):
         door.enter(request(headers))
 

@@ -11,7 +11,7 @@ from jmap_proxy.errors import SignInNeeded, TokenDelayed
 from jmap_proxy.proxy.events.event_source import COMMENT, KEEP_ALIVE, UNTOLD, closes_after_state
 from jmap_proxy.proxy.events.events import LONGEST_EVENT
 from jmap_proxy.proxy.events.reconnect import BASE, CAP, STEADY
-from jmap_proxy.proxy.forward import Bounds
+from jmap_proxy.proxy.forwarding import Bounds
 from jmap_proxy.proxy.timing import Timing
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import AUTH, SESSION, Proxy, Serve, Tokens, proxy_to, raw_server, scripted
@@ -43,7 +43,7 @@ class Waits:
     @property
     def bounds(self) -> Bounds:
         """To be handed to a proxy."""
-        return Bounds(events=Timing(sleep=self.sleep, clock=self.clock, now=lambda: 0.0, jitter=lambda: 1.0))
+        return Bounds(timing=Timing(sleep=self.sleep, clock=self.clock, now=lambda: 0.0, jitter=lambda: 1.0))
 
 
 @dataclass
@@ -343,7 +343,8 @@ async def test_a_token_that_is_delayed_is_waited_for() -> None:
         await waits.sleep(seconds)
         proxy.tokens.error = None
 
-    async with proxy_for(serve, bounds=Bounds(events=replace(waits.bounds.events, sleep=sleep))) as proxy:
+    bounds = replace(waits.bounds, timing=replace(waits.bounds.timing, sleep=sleep))
+    async with proxy_for(serve, bounds=bounds) as proxy:
         reader = await listen(proxy)
         assert await reader.readexactly(len(ONE)) == ONE
         proxy.tokens.error = TokenDelayed("the provider is away", retry_after=3)
@@ -392,7 +393,7 @@ async def test_a_server_that_falls_silent_is_asked_again() -> None:
         await reader.read()
         gone.set()
 
-    bounds = Bounds(events=Timing(silence=0.03))
+    bounds = Bounds(stream_silence=0.03)
     async with proxy_for(serve, bounds=bounds) as proxy:
         reader = await listen(proxy)
         assert await reader.readexactly(len(ONE + ping + TWO)) == ONE + ping + TWO
@@ -413,7 +414,7 @@ async def test_a_server_that_does_not_begin_to_answer_is_given_up() -> None:
         if len(heads) > 3:
             await reader.read()
 
-    bounds = Bounds(events=replace(Waits().bounds.events, head=0.5))
+    bounds = replace(Waits().bounds, stream_head=0.5)
     async with proxy_for(serve, bounds=bounds) as proxy:
         head = await (await ask(proxy)).readuntil(b"\r\n\r\n")
         assert head.split()[1] == b"503"
@@ -436,7 +437,7 @@ async def test_the_wait_for_the_server_ends_too(end: str) -> None:
             ended.set()
 
     upstream = Upstream([STREAM + b": hello\n\n", *AWAY, b""])
-    bounds = Bounds(events=replace(Waits().bounds.events, sleep=sleep))
+    bounds = replace(Waits().bounds, timing=replace(Waits().bounds.timing, sleep=sleep))
     async with proxy_for(upstream.serve, bounds=bounds) as proxy:
         reader = await listen(proxy)
         await asleep.wait()

@@ -6,11 +6,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jmap_proxy.errors import TokenDelayed, UpstreamSilent, UpstreamSlow
+from jmap_proxy.errors import TokenDelayed, UpstreamOriginRefused, UpstreamSilent, UpstreamSlow, UpstreamUnreachable
 from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.upstream.body import BufferedBody
-from jmap_proxy.proxy.upstream.exchange import STREAM, Call, Exchange
+from jmap_proxy.proxy.upstream.body import BufferedBody, SpooledBody
+from jmap_proxy.proxy.upstream.exchange import ANSWERED, LEAST, PROMPT, STREAM, Call, Exchange, end_of_step
+from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import Proxy, Tokens, answering, proxy_to, raw_server, scripted
 
@@ -183,7 +186,7 @@ class Slow(Tokens):
 @asynccontextmanager
 async def exchange_with(origin: str, tokens: Tokens | None = None, first_byte: float = 0.05) -> AsyncIterator[Exchange]:
     """An exchange with one origin."""
-    async with aiohttp.ClientSession(auto_decompress=False) as http:
+    async with upstream_session() as http:
         yield Exchange(http, tokens or Tokens(), frozenset({parse_origin(origin)}), first_byte=first_byte)
 
 
@@ -305,3 +308,101 @@ async def test_provisional_answers_do_not_hold_up_what_must_come_in_time() -> No
     async with raw_server(endless) as origin, exchange_with(origin) as exchange, asyncio.timeout(10):
         with pytest.raises(UpstreamSlow):
             await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url"),
+    [
+        ("https://m.example", "https://evil.example/x"),
+        ("https://m.example", "https://m.example:8443/x"),
+        ("https://m.example", "https://sub.m.example/x"),
+        ("http://127.0.0.1:8620", "http://127.0.0.1:8621/x"),
+        ("http://127.0.0.1:8620", "http://localhost:8620/x"),
+        ("http://192.0.2.1", "http://192.0.2.1/x"),
+    ],
+)
+async def test_the_last_gate_for_the_token(allowed: str, url: str) -> None:
+    """Whoever asks: not another origin, be it https or of this machine, nor a listed one by plain http elsewhere."""
+    tokens = Tokens()
+    async with exchange_with(allowed, tokens) as exchange:
+        with pytest.raises(UpstreamOriginRefused):
+            await status(exchange, Call("GET", url, [], prompt=True))
+    assert tokens.calls == []
+
+
+def test_how_long_answers_may_take() -> None:
+    """A stream has no end and may be silent, and an answer may take long to come, but not be silent for ever.
+
+    Asserted as it is: no test can wait until there is no limit.
+    """
+    assert (STREAM.total, STREAM.sock_read) == (None, None)
+    assert (ANSWERED.total, ANSWERED.sock_read) == (None, 120)
+    assert PROMPT.total == 30
+
+
+async def test_what_is_small_must_be_whole_in_time() -> None:
+    """Of a call's times the one for all of it counts too, also when pieces keep coming."""
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        while not writer.is_closing():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with raw_server(trickle) as origin, exchange_with(origin) as exchange, asyncio.timeout(10) as limit:
+        call = Call("GET", f"{origin}/x", [], timeout=aiohttp.ClientTimeout(total=0.1))
+        async with exchange.send(call) as response:
+            with pytest.raises(TimeoutError):
+                await response.read()
+        assert not limit.expired()
+
+
+@given(st.floats(0, 1e6), st.floats(0, 1e6))
+def test_each_step_has_its_least(due: float, now: float) -> None:
+    """However late it is; and one that ends at `due` by itself is never forestalled."""
+    end = end_of_step(due, now)
+    assert end - now >= LEAST * 0.99
+    assert end > due
+    assert end_of_step(10, 4) == 10 + LEAST
+    assert end_of_step(4, 10) == 10 + LEAST
+
+
+class Reused:
+    """A server that answers the first request, and ends the connection in the middle of the second one."""
+
+    def __init__(self, read: int) -> None:
+        self.read = read
+        self.heads: list[bytes] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As a raw server."""
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        self.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        await reader.readexactly(self.read)
+
+
+async def arriving(*chunks: bytes, then: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+    """A client's body; it stops before its end if there is something to wait for."""
+    for chunk in chunks:
+        yield chunk
+    if then is not None:
+        await then.wait()
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+@pytest.mark.parametrize(("read", "whole"), [(0, True), (3, True), (6, True), (0, False), (3, False)])
+async def test_an_upload_is_not_repeated_on_another_connection(method: str, read: int, *, whole: bool) -> None:
+    """The server has seen a part, or all of it; aiohttp by itself would send what is left of a PUT once more."""
+    server = Reused(read)
+    chunks = (b"abc", b"def") if whole else (b"abc",)
+    body = SpooledBody(arriving(*chunks, then=None if whole else asyncio.Event()), 6, 1 << 20)
+    async with raw_server(server.serve) as origin, exchange_with(origin) as exchange, asyncio.timeout(10):
+        async with exchange.send(Call("GET", f"{origin}/x", [])) as response:
+            await response.read()
+        with pytest.raises(UpstreamUnreachable):
+            await status(exchange, Call(method, f"{origin}/x", [], body))
+    await body.close()
+    assert [head.split()[0] for head in server.heads] == [b"GET", method.encode()]

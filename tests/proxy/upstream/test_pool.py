@@ -2,7 +2,7 @@ import asyncio
 
 import aiohttp
 
-from jmap_proxy.proxy.upstream.pool import Pool
+from jmap_proxy.proxy.upstream.pool import upstream_session
 from tests.proxy.support import raw_server
 
 FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
@@ -25,7 +25,7 @@ async def test_a_connection_is_used_again() -> None:
         while await reader.readuntil(b"\r\n\r\n"):
             writer.write(FIRST)
 
-    async with raw_server(serve) as url, aiohttp.ClientSession(connector=Pool()) as http:
+    async with raw_server(serve) as url, upstream_session() as http:
         assert [await _get(http, url) for _ in range(3)] == [b"first"] * 3
     assert connections == 1
 
@@ -42,7 +42,7 @@ async def test_an_answer_that_nobody_asked_for_reaches_nobody() -> None:
             writer.write(POISON)
             assert await reader.read() == b""  # no request comes any more
 
-    async with raw_server(serve) as url, aiohttp.ClientSession(connector=Pool()) as http:
+    async with raw_server(serve) as url, upstream_session() as http:
         assert await _get(http, url) == b"first"
         poisoned.set()
         async with raw_server(serve_other) as elsewhere:  # meanwhile the loop takes in what has arrived
@@ -68,7 +68,7 @@ async def test_junk_on_an_idle_connection_ends_it() -> None:
             writer.write(b"junk\r\n\r\n")
             assert await reader.read() == b""
 
-    async with raw_server(serve) as url, aiohttp.ClientSession(connector=Pool()) as http:
+    async with raw_server(serve) as url, upstream_session() as http:
         assert await _get(http, url) == b"first"
         disturbed.set()
         async with raw_server(serve_other) as elsewhere:

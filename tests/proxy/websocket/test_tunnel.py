@@ -15,7 +15,6 @@ import uvloop
 from aiohttp import web
 
 from jmap_proxy.proxy.listener.listener import Listener
-from jmap_proxy.proxy.streams import Streams
 from jmap_proxy.proxy.websocket.frames import close_frame
 from jmap_proxy.proxy.websocket.tunnel import tunnel
 from tests.proxy.support import Serve
@@ -34,7 +33,7 @@ class Tunnel:
     """A listener that joins each client with the server, and what there is to be seen of it."""
 
     port: int
-    streams: Streams
+    tasks: set[asyncio.Task[object]]
     http: aiohttp.ClientSession
     listener: Listener
     sockets: list[TransportSocket]
@@ -48,11 +47,16 @@ class Tunnel:
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
         return reader, writer
 
+    def end(self) -> None:
+        """End the tunnels, as the proxy ends them."""
+        for task in self.tasks:
+            task.cancel()
+
     async def none_left(self) -> None:
         """Wait until no tunnel is open and no connection is left on either side."""
         connector = self.http.connector
         assert connector is not None
-        await until(lambda: not self.streams.count("a") and not connector._acquired and not connector._conns)
+        await until(lambda: not self.tasks and not connector._acquired and not connector._conns)
         await until(lambda: all(socket.fileno() < 0 for socket in self.sockets) and not len(self.listener.admission))
 
 
@@ -66,6 +70,18 @@ class Encryption:
 
 
 PLAIN = Encryption()
+
+
+@contextlib.contextmanager
+def noted(tasks: set[asyncio.Task[object]]) -> Iterator[None]:
+    """Hold the current task in the set while the context is open."""
+    task = asyncio.current_task()
+    assert task is not None
+    tasks.add(task)
+    try:
+        yield
+    finally:
+        tasks.remove(task)
 
 
 @contextlib.asynccontextmanager
@@ -88,7 +104,7 @@ async def tunnel_to(
         scheme = "https" if tls.server else "http"
         url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         headers = dict(line.split(": ") for line in OFFER)
-        with streams.listed("a"):
+        with noted(tasks):
             async with http.get(url, headers=headers, ssl=tls.trust or True, timeout=IMPATIENT) as upstream:
                 response = web.StreamResponse(status=101, headers=dict(line.split(": ") for line in CHOSEN))
                 response.force_close()
@@ -102,18 +118,18 @@ async def tunnel_to(
                 await tunnel(request, upstream, patience)
                 return response
 
-    streams, sockets = Streams(), list[TransportSocket]()
+    tasks, sockets = set[asyncio.Task[object]](), list[TransportSocket]()
     server = await asyncio.start_server(switch, "127.0.0.1", 0, ssl=tls.server)
     async with aiohttp.ClientSession() as http:
         listener = Listener(answer, tls=tls.listener, patience=0.2)
         origin = await listener.open("127.0.0.1", 0)
-        opened = Tunnel(int(origin.rpartition(":")[2]), streams, http, listener, sockets)
+        opened = Tunnel(int(origin.rpartition(":")[2]), tasks, http, listener, sockets)
         try:
             yield opened
         finally:
             for writer in opened.writers:
                 writer.close()
-            streams.end()
+            opened.end()
             await listener.close()
             server.close()
 
@@ -182,7 +198,7 @@ def test_the_same_with_uvloop(tmp_path: Path) -> None:
             writer.close()
             await opened.none_left()
             reader, writer = await opened.connect()
-            opened.streams.end()
+            opened.end()
             assert await reader.read() == GOODBYE
             await opened.none_left()
 
@@ -384,7 +400,7 @@ async def test_an_end_by_the_proxy_is_told_where_that_is_possible(tls: Encryptio
         reader, _ = await opened.connect(b"go", tls.trust if tls.listener else None)
         first = await reader.readexactly(len(said))
         await there.wait()
-        opened.streams.end("a")
+        opened.end()
         assert first + await reader.read() == heard
         await left.wait()
         await opened.none_left()
@@ -410,7 +426,7 @@ async def test_an_end_by_the_proxy_when_one_side_has_ended(side: str) -> None:
         else:
             assert await reader.read() == b""
         await ended.wait()
-        opened.streams.end("a")
+        opened.end()
         assert await reader.read() == (GOODBYE if side == "client" else b"")
         hold.set()
         await opened.none_left()
@@ -483,7 +499,7 @@ async def test_a_client_that_never_reads_does_not_keep_its_connection(tls: Encry
     async with tunnel_to(serve, tls, patience=0.05) as opened:
         await opened.connect(tls=tls.trust if tls.listener else None)
         await until_still(lambda: sent[0])
-        opened.streams.end()
+        opened.end()
         await opened.none_left()
 
 
@@ -498,7 +514,7 @@ async def test_a_server_that_never_reads_does_not_keep_its_connection(tls: Encry
         _, writer = await opened.connect(tls=tls.trust if tls.listener else None)
         sending = asyncio.create_task(in_64_mib(writer.write, writer.drain, sent))
         await until_still(lambda: sent[0])
-        opened.streams.end()
+        opened.end()
         await opened.none_left()
         with pytest.raises(ConnectionError):
             await sending

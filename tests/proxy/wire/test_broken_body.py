@@ -55,6 +55,16 @@ async def test_a_reader_that_has_just_been_woken_gets_the_error(body: StreamRead
             await reading
 
 
+async def test_half_a_body_does_not_become_whole(body: StreamReader) -> None:
+    """The connection is closed in the same round, and that ends what has come so far."""
+    reading = asyncio.ensure_future(body.readany())
+    await asyncio.sleep(0)
+    break_body(body, ValueError("broken"))
+    body.feed_eof()
+    with pytest.raises(ValueError, match="broken"):
+        await reading
+
+
 async def test_what_has_come_whole_stays_so(body: StreamReader) -> None:
     """The error is about what comes behind it."""
     body.feed_data(b"abc")

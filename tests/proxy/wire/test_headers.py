@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.proxy.wire.headers import HOP_BY_HOP, SAFE_FOR_BROWSERS, to_client, to_upstream
+from jmap_proxy.proxy.wire.headers import HOP_BY_HOP, SAFE_FOR_BROWSERS, Field, to_client, to_upstream
 
-Field = tuple[str, str]
 BAD_UPSTREAM = [
     "Authorization",
     "Auth-User",
