@@ -15,11 +15,18 @@ import msgspec
 from jmap_proxy.addresses import check_addresses
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.origins import DEFAULT_PORTS, Origin, parse_origin, parse_web_origin, split_url
+from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f-\x9f/\\]+\Z")]
+
+DEFAULT_SCOPES = ("openid", "offline_access")
+"""Asked for where neither the configuration nor the server says what."""
+
+NO_RESOURCE = "none"
+"""As `resource`: it is left out, whatever the server says (measured: Entra refuses it)."""
 
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
 _T = TypeVar("_T")
@@ -47,10 +54,14 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One account at one JMAP server."""
 
     server: str
+    preset: str = ""
     issuer: str = ""
     client_id: str = ""
     client_secret_file: str = ""
-    scopes: tuple[str, ...] = ("openid", "offline_access")
+    client_key_file: str = ""
+    client_auth: Literal["auto", "client_secret_basic", "client_secret_post", "private_key_jwt"] = "auto"
+    sign_in: Literal["user", "client_credentials"] = "user"
+    scopes: tuple[str, ...] | None = None
     resource: str = ""
     ca_file: str = ""
     upstream_origins: tuple[str, ...] = ()
@@ -121,7 +132,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             known = ", ".join(self.accounts) or "none"
             raise ConfigError(
                 f"there is no account {name!r} in the configuration (there is: {known})",
-                hint=f"add a section [accounts.{_toml_key(name)}] with server, issuer and client_id",
+                hint=f"add a section [accounts.{_toml_key(name)}] with its server, or run: jmap-proxy login EMAIL",
             )
         return self.accounts[name]
 
@@ -158,7 +169,10 @@ def _with_files_beside(config: Config, folder: Path) -> Config:
         listen=msgspec.structs.replace(listen, cert_file=beside(listen.cert_file), key_file=beside(listen.key_file)),
         accounts={
             name: msgspec.structs.replace(
-                account, ca_file=beside(account.ca_file), client_secret_file=beside(account.client_secret_file)
+                account,
+                ca_file=beside(account.ca_file),
+                client_secret_file=beside(account.client_secret_file),
+                client_key_file=beside(account.client_key_file),
             )
             for name, account in config.accounts.items()
         },
@@ -172,13 +186,24 @@ def parse_config(text: str) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}") from None
     if isinstance(accounts := raw.get("accounts"), dict):
-        for name, account in accounts.items():
-            _convert(account, Account, f"accounts.{_toml_key(name)}")  # alone, to name the account in the error
+        for name in accounts:
+            where = f"accounts.{_toml_key(name)}"
+            accounts[name] = _with_preset(accounts[name], where)
+            _convert(accounts[name], Account, where)  # alone, to name the account in the error
     config = _convert(raw, Config)
     _check_listen(config)
     for name, account in config.accounts.items():
         _check_account(name, account)
     return config
+
+
+def _with_preset(account: object, where: str) -> object:
+    """The account's keys, and those of the preset that it names for the rest."""
+    if not isinstance(account, dict) or not isinstance(name := account.get("preset", ""), str) or not name:
+        return account
+    if name not in presets():
+        raise ConfigError(f"{where}.preset: there is none called {name!r}", hint=f"there is: {', '.join(presets())}")
+    return presets()[name].account | account
 
 
 def _check_listen(config: Config) -> None:
@@ -236,11 +261,29 @@ def _check_account(name: str, account: Account) -> None:
     for origin in account.upstream_origins:
         if _check_url(f"{where}.upstream_origins", origin) not in ("", "/"):
             raise ConfigError(f"{where}.upstream_origins: {origin!r} has a path", hint="name origins only")
-    for key in ("issuer", "client_id"):
-        if not getattr(account, key):
-            raise ConfigError(f"{where}.{key} is missing", hint=f'add {key} = "…"')
-    if any(not _SCOPE.fullmatch(scope) for scope in account.scopes):
+    if any(not _SCOPE.fullmatch(scope) for scope in account.scopes or ()):
         raise ConfigError(f"{where}.scopes: each scope is one word (RFC 6749 §3.3)")
+    _check_client(where, account)
+
+
+def _check_client(where: str, account: Account) -> None:
+    """See that the client can prove what it is to prove."""
+    given = bool(account.client_secret_file), bool(account.client_key_file)
+    if all(given):
+        raise ConfigError(
+            f"{where}: client_secret_file and client_key_file exclude each other", hint="keep one of them"
+        )
+    wanted = {"private_key_jwt": (False, True), "auto": given}.get(account.client_auth, (True, False))
+    if given != wanted:
+        needed = "client_key_file" if wanted[1] else "client_secret_file"
+        raise ConfigError(f"{where}.client_auth: {account.client_auth} needs {needed}", hint=f'add {needed} = "…"')
+    if any(given) and not account.client_id:
+        raise ConfigError(f"{where}.client_id is missing: the secret is that client's", hint='add client_id = "…"')
+    if account.sign_in == "client_credentials" and not any(given):
+        raise ConfigError(
+            f"{where}.sign_in: client_credentials is for a client that can prove who it is (RFC 6749 §4.4)",
+            hint="add client_id, and client_secret_file or client_key_file",
+        )
 
 
 def _check_url(key: str, url: str) -> str:

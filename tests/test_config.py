@@ -54,12 +54,13 @@ def test_every_key_is_taken() -> None:
 
 
 def test_defaults() -> None:
-    """An account needs three keys; everything else has the default of the contract."""
+    """An account needs its server; everything else has the default of the contract, or is found at the sign-in."""
     config = parse_config(ALICE)
     assert config.listen == Listen(http="127.0.0.1:8620", https="", admin="127.0.0.1:8622")
     assert config.store == Store(kind="file", key="auto")
     alice = config.account("alice")
-    assert alice.scopes == ("openid", "offline_access")
+    assert alice.scopes is None
+    assert (alice.preset, alice.client_auth, alice.sign_in) == ("", "auto", "user")
     assert (alice.client_secret_file, alice.resource, alice.ca_file, alice.upstream_origins) == ("", "", "", ())
     assert (alice.rewrite, alice.local_auth) == ("map", "key")
     assert parse_config("") == Config()
@@ -113,8 +114,17 @@ def test_who_may_get_the_token() -> None:
         (ALICE.replace("https://mail", "mail"), "accounts.alice.server: not an absolute"),
         (ALICE.replace("mail.example.com", "mail.example.com/ü"), "accounts.alice.server: .*character"),
         (ALICE.replace("mail.example.com", "mail.example.com/#x"), "accounts.alice.server: .*character"),
-        ("[accounts.alice]\nserver = 'https://m.example'", "accounts.alice.issuer is missing"),
-        (ALICE.replace('client_id = "jmap-proxy"', ""), "accounts.alice.client_id is missing"),
+        (ALICE + 'client_secret_file = "s"\nclient_key_file = "k"', "accounts.alice: .*exclude each other"),
+        (ALICE + 'client_auth = "private_key_jwt"', "accounts.alice.client_auth: .*needs client_key_file"),
+        (ALICE + 'client_auth = "client_secret_post"', "accounts.alice.client_auth: .*needs client_secret_file"),
+        (
+            ALICE + 'client_auth = "client_secret_basic"\nclient_key_file = "k"',
+            "client_auth: .*needs client_secret_file",
+        ),
+        (ALICE + 'sign_in = "client_credentials"', "accounts.alice.sign_in: .*RFC 6749 §4.4"),
+        (ALICE.replace('client_id = "jmap-proxy"', 'client_secret_file = "s"'), "accounts.alice.client_id is missing"),
+        (ALICE + 'preset = "hotmail"', "accounts.alice.preset: .*hotmail"),
+        (ALICE + "preset = 1", "accounts.alice.preset"),
         (f'[accounts."a.b"]\n{NEEDED}rewrite = 1', r'accounts."a\.b"\.rewrite'),
         (f'[accounts."a/b"]\n{NEEDED}', "`key` in `accounts`"),
         (f'[accounts."ab\\n"]\n{NEEDED}', "`key` in `accounts`"),
@@ -261,3 +271,18 @@ def test_no_text_causes_another_error(text: str) -> None:
     """Whatever the file holds: a configuration or a ConfigError."""
     with suppress(ConfigError):
         assert parse_config(text).store.kind == "file"
+
+
+def test_a_preset_gives_what_the_account_does_not_set() -> None:
+    """The account's own keys win; what neither sets has its default."""
+    alice = parse_config('[accounts.alice]\npreset = "twake"\nserver = "https://m.example"\nrewrite = "map"').account(
+        "alice"
+    )
+    assert (alice.rewrite, alice.scopes) == ("map", ("openid", "profile", "email", "offline_access"))
+    assert alice.local_auth == "key"
+
+
+def test_a_server_is_enough() -> None:
+    """Issuer and client are found at the sign-in."""
+    alice = parse_config('[accounts.alice]\nserver = "https://m.example"').account("alice")
+    assert (alice.issuer, alice.client_id) == ("", "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from jmap_proxy import files
 from jmap_proxy.cli.hook import SignInHook
+from jmap_proxy.config import DEFAULT_SCOPES, NO_RESOURCE
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.local_keys import LocalKeys
 from jmap_proxy.oauth.client import OAuthClient
@@ -101,8 +102,8 @@ class Assembly:
             issuer=account.issuer,
             client_id=account.client_id,
             client_secret=_read_secret(name, account),
-            scopes=account.scopes,
-            resource=account.resource,
+            scopes=DEFAULT_SCOPES if account.scopes is None else account.scopes,
+            resource="" if account.resource == NO_RESOURCE else account.resource,
         )
 
     async def token_endpoint(self, name: str) -> TokenEndpoint:

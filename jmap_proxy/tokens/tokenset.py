@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from jmap_proxy.tokens.registration import Registration  # noqa: TC001 - msgspec reads the annotation below
+
 if TYPE_CHECKING:
     from jmap_proxy.tokens.outcome import Refreshed
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,6 +21,9 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         account: Name of the account in the configuration.
         issuer: The provider that gave the tokens; a refresh token is sent to no other.
         client_id: The client that they were given to (RFC 6749 §2.2).
+        registration: That client, if it was registered for this account (RFC 7591); None if the configuration names it.
+        grant_type: How the next generation is asked for (RFC 6749 §6 and §4.4).
+        resource: What they were asked for (RFC 8707), "" if that was left out.
         access_token: Goes to the JMAP server.
         refresh_token: Goes to the provider's token endpoint; "" if there is none.
         scope: Space-separated scope as granted, as far as the provider told.
@@ -35,6 +40,9 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     account: str
     issuer: str
     client_id: str
+    registration: Registration | None = None
+    grant_type: Literal["refresh_token", "client_credentials"] = "refresh_token"
+    resource: str = ""
     access_token: str
     refresh_token: str
     scope: str = ""
@@ -46,6 +54,11 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     obtained_at: float
     expires_at: float
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def renewable(self) -> bool:
+        """Whether there is something to ask for the next generation with."""
+        return bool(self.refresh_token) or self.grant_type == "client_credentials"
 
     def renewed(self, answer: Refreshed, *, obtained_at: float) -> TokenSet:
         """The next generation; a refresh token that the provider did not rotate is kept (RFC 6749 §6)."""

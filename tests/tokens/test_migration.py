@@ -32,8 +32,18 @@ def test_form_1_is_read(generation: int, signed_in_at: float) -> None:
     assert tokens == expected
 
 
-@pytest.mark.parametrize("version", [0, 2, 3, None, "1"])
+def test_form_2_is_read() -> None:
+    """It lacks only what it could not know: its clients were all named by the configuration."""
+    stored = {**FORM_1, "generation": 4, "signed_in_at": NOW - 60, "rotation": "yes", "schema_version": 2}
+    tokens = msgspec.convert(migrated(stored), type=TokenSet)
+    assert tokens == token_set(
+        4, signed_in_at=NOW - 60, rotation="yes", scope="mail", subject="sub-1", access_token="access-1"
+    )
+    assert (tokens.registration, tokens.grant_type, tokens.resource) == (None, "refresh_token", "")
+
+
+@pytest.mark.parametrize("version", [0, 3, 4, None, "1", "2", True])
 def test_other_forms_are_left_as_they_are(version: object) -> None:
     """The present one needs nothing, and nothing is known of the others."""
     assert migrated({**FORM_1, "schema_version": version}) == {**FORM_1, "schema_version": version}
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 3

@@ -18,6 +18,7 @@ from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.keychain import Keychain
 from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
+from jmap_proxy.tokens.tokenset import SCHEMA_VERSION
 from tests.tokens.builders import NOW, token_set
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100)
@@ -151,8 +152,8 @@ def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: Keychain) -
     """A newer form is not guessed at, and not taken for damage."""
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
-    path.write_bytes(seal(token_set(schema_version=3), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 3, this program reads forms 1 to 2")
+    path.write_bytes(seal(token_set(schema_version=SCHEMA_VERSION + 1), keys.current()))
+    assert_untouched(folder, keys, path, "written in form 4, this program reads forms 1 to 3")
 
 
 def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: Keychain, tmp_path: Path) -> None:
@@ -208,7 +209,7 @@ def test_account_names_do_not_collide(first: str, second: str) -> None:
 def test_the_stored_form_has_absolute_times_and_a_version() -> None:
     """The fields that are stored are these, so that a later version can tell what it reads."""
     stored = msgspec.to_builtins(token_set())
-    assert stored["schema_version"] == 2
+    assert stored["schema_version"] == SCHEMA_VERSION
     assert stored["expires_at"] - stored["obtained_at"] == 3600
 
 
@@ -239,8 +240,8 @@ def test_a_newer_programs_file_is_not_stood_in_for(folder: Path, keys: Keychain)
     for generation in (1, 2):
         write_tokens(folder, token_set(generation, rotation="no"), keys)
     path = token_file(folder, "alice")
-    path.write_bytes(seal(token_set(3, schema_version=3, rotation="no"), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 3")
+    path.write_bytes(seal(token_set(3, schema_version=SCHEMA_VERSION + 1, rotation="no"), keys.current()))
+    assert_untouched(folder, keys, path, "written in form 4")
 
 
 def test_another_sign_in_never_stands_in(folder: Path, keys: Keychain) -> None:
