@@ -61,6 +61,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_below(host: str, pattern: str) -> bool:
+    """Whether a host is the one that `pattern` names, or with `*.example.com` one of those below example.com.
+
+    Whole labels count: `evil-example.com` is not below `example.com`, and `example.com` is not below itself.
+    """
+    host, pattern = host.lower(), pattern.lower()
+    if not pattern.startswith("*."):
+        return host == pattern
+    return host.endswith(pattern[1:]) and not host.startswith(".")
+
+
 def split_url(url: str) -> tuple[Origin, str]:
     """Split an absolute URL or URL template into its origin and the rest, which is kept byte for byte.
 

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.origins import DEFAULT_PORTS, Origin, is_loopback, locate, parse_origin, parse_web_origin, split_url
+from jmap_proxy.origins import (
+    DEFAULT_PORTS,
+    Origin,
+    is_below,
+    is_loopback,
+    locate,
+    parse_origin,
+    parse_web_origin,
+    split_url,
+)
 
 LABEL = st.text(string.ascii_lowercase + string.digits, min_size=1, max_size=10)
 HOSTS = (
@@ -193,3 +202,23 @@ def test_urls_are_resolved_as_strings(url: str, expected: str) -> None:
     origin, rest = locate(url, "https://mail.example.com/jmap/session")
     assert f"{origin}{rest}" == expected
     assert split_url(expected) == (origin, rest)
+
+
+@pytest.mark.parametrize(
+    ("host", "pattern", "fits"),
+    [
+        ("api.example.com", "*.example.com", True),
+        ("a.b.EXAMPLE.com", "*.example.COM", True),
+        ("example.com", "example.com", True),
+        ("example.com", "*.example.com", False),
+        (".example.com", "*.example.com", False),
+        ("evil-example.com", "*.example.com", False),
+        ("evilexample.com", "example.com", False),
+        ("example.com.evil.net", "*.example.com", False),
+        ("example.com.evil.net", "example.com", False),
+        ("api.example.com", "example.com", False),
+    ],
+)
+def test_names_are_matched_by_whole_labels(host: str, pattern: str, *, fits: bool) -> None:
+    """A name that only looks like one below another is not."""
+    assert is_below(host, pattern) is fits
