@@ -17,7 +17,7 @@ MAX_STEPS = 20
 TIMEOUT = 30
 """Seconds that one page may take."""
 TYPED = "demo"
-"""What is typed into text fields that are empty."""
+"""What is typed into text fields that are empty, unless the caller says otherwise."""
 _TEXT_FIELDS = frozenset({"text", "password", "email"})
 _SEE_OTHER = frozenset({301, 302, 303})
 _SAME_METHOD = frozenset({307, 308})
@@ -38,18 +38,33 @@ class Step:
 
 @dataclass
 class Form:
-    """One HTML form as found on a page."""
+    """One HTML form as found on a page.
+
+    Attributes:
+        action: Where it leads.
+        method: GET or POST.
+        fields: What is filled in.
+        pressed: The button that is pressed, if it has a name.
+    """
 
     action: str
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
+    pressed: list[tuple[str, str]] = field(default_factory=list)
 
 
 class _FormFinder(HTMLParser):
-    """Collects a page's forms."""
+    """Collects a page's forms, filled in.
 
-    def __init__(self) -> None:
+    Args:
+        typed: What is typed into text fields that are empty.
+        press: The value of the button to press where there are several.
+    """
+
+    def __init__(self, typed: str, press: str) -> None:
         super().__init__()
+        self._typed = typed
+        self._press = press
         self.forms: list[Form] = []
         self._open = False
 
@@ -59,24 +74,31 @@ class _FormFinder(HTMLParser):
         if tag == "form":
             self.forms.append(Form(values.get("action", ""), values.get("method", "get").upper()))
             self._open = True
-        elif tag == "input" and self._open and values.get("name"):
-            self._add_field(values)
+        elif tag in {"input", "button"} and self._open and values.get("name"):
+            self._add_field(values, "submit" if tag == "button" else values.get("type", "text").lower())
 
     def handle_endtag(self, tag: str) -> None:
         """Close the open form."""
         if tag == "form":
             self._open = False
 
-    def _add_field(self, values: dict[str, str]) -> None:
-        kind, value = values.get("type", "text").lower(), values.get("value", "")
+    def _add_field(self, values: dict[str, str], kind: str) -> None:
+        form, value = self.forms[-1], values.get("value", "")
         if kind in {"checkbox", "radio"} and "checked" not in values:
             return
+        if kind == "submit":
+            if form.pressed and (not self._press or value != self._press):
+                return
+            form.pressed = [(values["name"], value)]
+            return
         if kind in _TEXT_FIELDS and not value:
-            value = TYPED
-        self.forms[-1].fields.append((values["name"], value))
+            value = self._typed
+        form.fields.append((values["name"], value))
 
 
-async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None) -> tuple[int, str]:
+async def browse(
+    url: str, *, ssl_context: ssl.SSLContext | None = None, typed: str = TYPED, press: str = ""
+) -> tuple[int, str]:
     """Open a URL and go on until a page asks for nothing more.
 
     Redirects are followed, a page's lone form is submitted, cookies are kept for this one call.
@@ -84,6 +106,8 @@ async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None) -> tupl
     Args:
         url: Where to begin.
         ssl_context: Trust for https; the system's without it.
+        typed: What is typed into text fields that are empty.
+        press: The value of the button to press where a form has several; the first one's without it.
 
     Returns:
         The last page's status and text.
@@ -103,7 +127,7 @@ async def browse(url: str, *, ssl_context: ssl.SSLContext | None = None) -> tupl
                 ssl=ssl_context or True,
             ) as response:
                 page = await response.text(errors="replace")
-                following = redirect_of(response, step) or form_of(page, step.url)
+                following = redirect_of(response, step) or form_of(page, step.url, typed, press)
                 if following is None:
                     return response.status, page
                 step = following
@@ -119,18 +143,21 @@ def redirect_of(response: ClientResponse, step: Step) -> Step | None:
     return Step(target, step.method, step.fields) if response.status in _SAME_METHOD else Step(target)
 
 
-def form_of(page: str, url: str) -> Step | None:
+def form_of(page: str, url: str, typed: str = TYPED, press: str = "") -> Step | None:
     """The step that submits a page's form, None unless the page has exactly one.
 
     Args:
         page: The page's HTML.
         url: The page's own address.
+        typed: What is typed into text fields that are empty.
+        press: The value of the button to press.
     """
-    finder = _FormFinder()
+    finder = _FormFinder(typed, press)
     finder.feed(page)
     if len(finder.forms) != 1:
         return None
     form, target = finder.forms[0], urljoin(url, finder.forms[0].action)
+    fields = (*form.fields, *form.pressed)
     if form.method == hdrs.METH_POST:
-        return Step(target, hdrs.METH_POST, tuple(form.fields))
-    return Step(str(URL(target).with_query(form.fields)))
+        return Step(target, hdrs.METH_POST, fields)
+    return Step(str(URL(target).with_query(fields)))

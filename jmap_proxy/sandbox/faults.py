@@ -30,8 +30,8 @@ class Fault:
 
     The order of events: `entered` is set, `take` bytes are read and `took` is set, `delay` and `hold` are
     waited for, `drop_early` closes. A client that left meanwhile is not served. Then `status`, `body` or
-    `garbage` answer in the endpoint's place; without them the endpoint answers. `headers` are added, and
-    `drop` loses the answer after it was made.
+    `garbage` answer in the endpoint's place, with `acted` after it has handled the request; without them the
+    endpoint answers. `headers` are added, and `drop` loses the answer after it was made.
 
     Attributes:
         status: Answer with this status instead of the endpoint's own answer; 0 leaves that to the others.
@@ -43,6 +43,7 @@ class Fault:
         delay: Seconds to wait before the request is handled.
         hold: Wait for this event before the request is handled.
         entered: Set as soon as a request meets the fault.
+        acted: Handle the request fully, then give the fault's answer, as a gateway does that loses the endpoint's.
         drop: Handle the request fully, then close the connection without an answer.
         drop_early: Close the connection without handling the request.
         garbage: Answer bytes that are no JSON; status 200 unless `status` says otherwise.
@@ -59,6 +60,7 @@ class Fault:
     delay: float = 0
     hold: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    acted: bool = False
     drop: bool = False
     drop_early: bool = False
     garbage: bool = False
@@ -147,7 +149,12 @@ class Faults:
             close(request)
         if is_gone(request):
             return web.Response(status=CLIENT_GONE)
-        return fault.answer() or await endpoint()
+        answer = fault.answer()
+        if answer is None:
+            return await endpoint()
+        if fault.acted:
+            await endpoint()
+        return answer
 
 
 def fault_of(request: web.Request) -> Fault | None:

@@ -37,12 +37,27 @@ class GrantError(Exception):
 
 @dataclass
 class Grant:
-    """What a user allowed a client. Revoking it ends every token that stems from it."""
+    """What a user allowed a client. Revoking it ends every token that stems from it.
+
+    Attributes:
+        user: Whose mail it is.
+        scope: What was allowed, separated by blanks.
+        nonce: For the ID token; empty if there was none.
+        active: Whether it has not been revoked.
+        client_id: Whom it was allowed to; empty for anybody.
+        refreshable: Whether refresh tokens stem from it.
+    """
 
     user: str
     scope: str
     nonce: str = ""
     active: bool = True
+    client_id: str = ""
+    refreshable: bool = True
+
+    def belongs_to(self, client_id: str) -> bool:
+        """Whether it was allowed to this client; an empty id is any client's."""
+        return self.client_id == client_id or not (self.client_id and client_id)
 
 
 @dataclass(frozen=True)
@@ -116,14 +131,20 @@ class Grants:
         self._codes[code] = _Code(request, self._clock() + CODE_LIFE)
         return code
 
-    def redeem(self, code: str, *, redirect_uri: str, verifier: str) -> Issued:
+    def redeem(self, code: str, *, redirect_uri: str, verifier: str, client_id: str = "") -> Issued:
         """Exchange a code for tokens. A code used twice revokes its grant (RFC 6749 §4.1.2).
+
+        Args:
+            code: The code.
+            redirect_uri: That of the authorization request.
+            verifier: The PKCE verifier.
+            client_id: Who asks; empty if nobody knows.
 
         Raises:
             GrantError: `invalid_grant`, with nothing issued.
         """
         known = self._codes.get(code)
-        if known is None:
+        if known is None or not known.request.grant.belongs_to(client_id):
             raise GrantError("invalid_grant", "the code is unknown")
         if known.spent:
             known.request.grant.active = False
@@ -138,14 +159,18 @@ class Grants:
         grant = known.request.grant
         return self._issue(grant, self._new_refresh_token(grant), nonce=grant.nonce)
 
-    def refresh(self, token: str) -> Issued:
+    def refresh(self, token: str, *, client_id: str = "") -> Issued:
         """Exchange a refresh token for tokens, with rotation if the settings say so (RFC 6749 §6).
+
+        Args:
+            token: The refresh token.
+            client_id: Who asks; empty if nobody knows.
 
         Raises:
             GrantError: `invalid_grant`; reuse of a spent token may also have revoked the grant.
         """
         known = self._refresh.get(token)
-        if known is None or not known.grant.active:
+        if known is None or not known.grant.active or not known.grant.belongs_to(client_id):
             raise GrantError("invalid_grant", "the refresh token is unknown or revoked")
         if known.successor is not None:
             return self._replay(known, known.successor)
@@ -155,6 +180,16 @@ class Grants:
         known.successor = self._issue(known.grant, self._new_refresh_token(known.grant))
         return known.successor
 
+    def issue(self, grant: Grant, *, refreshable: bool = True) -> Issued:
+        """Tokens for a grant that needed no code: of a device (RFC 8628 §3.5), or a client's own (RFC 6749 §4.4.3).
+
+        Args:
+            grant: What was allowed.
+            refreshable: Whether there is a refresh token among them.
+        """
+        self._grants.append(grant)
+        return self._issue(grant, self._new_refresh_token(grant) if refreshable else "")
+
     def check(self, access_token: str) -> str | None:
         """The user of an access token, None if it is unknown, expired or revoked."""
         known = self._access.get(access_token)
@@ -162,12 +197,18 @@ class Grants:
             return None
         return known.grant.user
 
-    def revoke(self, token: str) -> None:
-        """Revoke a token (RFC 7009 §2.1): a refresh token ends its grant, an access token only itself."""
-        known = self._refresh.get(token)
-        if known is not None:
-            known.grant.active = False
-        self._access.pop(token, None)
+    def revoke(self, token: str, *, client_id: str = "") -> None:
+        """Revoke a token (RFC 7009 §2.1): a refresh token ends its grant, an access token only itself.
+
+        Args:
+            token: The token; nothing happens to another client's.
+            client_id: Who asks; empty if nobody knows.
+        """
+        refresh, access = self._refresh.get(token), self._access.get(token)
+        if refresh is not None and refresh.grant.belongs_to(client_id):
+            refresh.grant.active = False
+        if access is not None and access.grant.belongs_to(client_id):
+            del self._access[token]
 
     def revoke_access_tokens(self) -> None:
         """Revoke every access token so far; the grants live on."""
@@ -187,7 +228,7 @@ class Grants:
         raise GrantError("invalid_grant", "the refresh token was used before")
 
     def _new_refresh_token(self, grant: Grant) -> str:
-        if not self._settings.refresh_tokens:
+        if not (self._settings.refresh_tokens and grant.refreshable):
             return ""
         token = secrets.token_urlsafe(32)
         self._refresh[token] = _Refresh(grant)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import functools
-import html
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from jmap_proxy.sandbox.authorization import (
-    UntrustedRequestError,
-    check_trust,
-    code_request,
-    error_of,
-    way_back,
-)
+from jmap_proxy.sandbox.authorization_endpoint import AuthorizationEndpoint
+from jmap_proxy.sandbox.client_authentication import ClientAuthentication
+from jmap_proxy.sandbox.clients import Clients
+from jmap_proxy.sandbox.device_codes import DeviceCodes
+from jmap_proxy.sandbox.device_endpoint import VERIFICATION_PATH, DeviceEndpoint
 from jmap_proxy.sandbox.faults import Faults, colour_answer
 from jmap_proxy.sandbox.grants import Grants
 from jmap_proxy.sandbox.listener import Listener
 from jmap_proxy.sandbox.provider_settings import ProviderSettings, metadata
+from jmap_proxy.sandbox.pushed_requests import PushedRequests
+from jmap_proxy.sandbox.registration import RegistrationEndpoint
 from jmap_proxy.sandbox.signing_key import SigningKey
-from jmap_proxy.sandbox.token_endpoint import NO_STORE, TokenEndpoint, TokenRequest, token_answer
+from jmap_proxy.sandbox.token_endpoint import TokenEndpoint, TokenRequest, token_answer
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class IdentityProvider:
-    """An OAuth 2.0 and OpenID Connect provider on loopback, with one client and users who always consent.
+    """An OAuth 2.0 and OpenID Connect provider on loopback, with one client of its own and users who consent.
 
     Use it as an asynchronous context manager: it serves inside the `async with`.
 
@@ -42,9 +41,9 @@ class IdentityProvider:
 
     Attributes:
         issuer: The issuer and origin; empty until it serves.
-        faults: Places `metadata`, `jwks`, `authorize`, `token` and `revoke`.
+        faults: Places `metadata`, `jwks`, `authorize`, `token`, `revoke`, `register`, `par`, `device` (where a device
+            asks for codes) and `verification` (where its user decides).
         metadata_requests: How often a metadata document was asked for.
-        authorize_requests: The parameters of every authorization request.
     """
 
     def __init__(
@@ -59,17 +58,32 @@ class IdentityProvider:
         self._settings = settings or ProviderSettings()
         self.faults = Faults()
         self.metadata_requests = 0
-        self.authorize_requests: list[dict[str, str]] = []
         self._clock = clock
         self._key = SigningKey()
         self._grants = Grants(self._settings, clock)
+        self._clients = Clients(self._settings)
+        self._authentication = ClientAuthentication(self._clients, self._audiences, clock)
+        self._pushed = PushedRequests(self._settings, self._authentication, self._clients, clock)
+        self._authorization = AuthorizationEndpoint(
+            self._settings, self._clients, self._pushed, self._grants, lambda: self.issuer
+        )
+        self._registration = RegistrationEndpoint(
+            self._settings, self._clients, self.faults, lambda: self.issuer, clock
+        )
+        self._device_codes = DeviceCodes(self._settings, clock)
+        self._device = DeviceEndpoint(
+            self._settings, self._authentication, self._clients, self._device_codes, lambda: self.issuer
+        )
         self._endpoint = TokenEndpoint(
             self._settings,
+            self._authentication,
             self._grants,
+            self._device_codes,
             self.faults,
             lambda issued: token_answer(
                 issued, issuer=self.issuer, settings=self._settings, key=self._key, now=self._clock()
             ),
+            clock,
         )
         self._listener = Listener(self._app(), port=port, ssl_context=ssl_context)
 
@@ -91,6 +105,48 @@ class IdentityProvider:
     def token_requests(self) -> list[TokenRequest]:
         """Every request at the token endpoint so far, in the order of arrival."""
         return self._endpoint.requests
+
+    @property
+    def revocations(self) -> list[TokenRequest]:
+        """Every request at the revocation endpoint so far."""
+        return self._endpoint.revocations
+
+    @property
+    def authorize_requests(self) -> list[dict[str, str]]:
+        """The parameters of every authorization request so far."""
+        return self._authorization.requests
+
+    @property
+    def pushed_requests(self) -> list[dict[str, str]]:
+        """The form of every authorization request that was pushed so far."""
+        return self._pushed.requests
+
+    @property
+    def registrations(self) -> list[dict[str, Any]]:
+        """The metadata of every registration that was asked for so far."""
+        return self._registration.requests
+
+    @property
+    def registered_clients(self) -> list[str]:
+        """The ids of the clients that registered and are known."""
+        return [known.client.client_id for known in self._clients]
+
+    @property
+    def device_requests(self) -> list[dict[str, str]]:
+        """The form of every request of a device for codes so far."""
+        return self._device.requests
+
+    async def polled(self, times: int = 1) -> None:
+        """Wait until so many polls of devices have been answered, from the beginning on."""
+        await self._endpoint.polled(times)
+
+    def slow_down(self, polls: int = 1) -> None:
+        """Answer that many of the next polls with `slow_down`, however late they come."""
+        self._device_codes.slow_downs = polls
+
+    def forget_clients(self) -> None:
+        """Do not know any registered client any more, as providers do that clean up; their tokens are left."""
+        self._clients.forget()
 
     def check(self, access_token: str) -> str | None:
         """The user of an access token, None if it is unknown, expired or revoked now."""
@@ -114,11 +170,21 @@ class IdentityProvider:
         app.router.add_get("/.well-known/openid-configuration", self._openid_configuration)
         app.router.add_get("/.well-known/oauth-authorization-server", self._oauth_metadata)
         app.router.add_get("/jwks", self._at("jwks", self._jwks))
-        app.router.add_get("/authorize", self._at("authorize", self._authorize))
-        app.router.add_post("/authorize", self._at("authorize", self._authorize))
+        app.router.add_get("/authorize", self._at("authorize", self._authorization.authorize))
+        app.router.add_post("/authorize", self._at("authorize", self._authorization.authorize))
         app.router.add_post("/token", self._endpoint.token)
         app.router.add_post("/revoke", self._endpoint.revoke)
+        app.router.add_post("/register", self._registration.register)
+        app.router.add_post("/par", self._at("par", self._pushed.push))
+        app.router.add_post("/device_authorization", self._at("device", self._device.authorize))
+        app.router.add_route("*", VERIFICATION_PATH, self._at("verification", self._device.verify))
+        app.router.add_route("GET", "/register/{client_id}", self._registration.configuration)
+        app.router.add_route("DELETE", "/register/{client_id}", self._registration.configuration)
         return app
+
+    def _audiences(self) -> list[str]:
+        """What a client's assertion may be meant for: RFC 7523 §3, and RFC 9126 §2 for pushed requests."""
+        return [self.issuer, f"{self.issuer}/token", f"{self.issuer}/par"]
 
     def _at(
         self, place: str, handler: Callable[[web.Request], Awaitable[web.Response]]
@@ -146,20 +212,3 @@ class IdentityProvider:
 
     async def _jwks(self, _request: web.Request) -> web.Response:
         return web.json_response(self._key.jwks())
-
-    async def _authorize(self, request: web.Request) -> web.Response:
-        fields = request.query if request.method == hdrs.METH_GET else await request.post()
-        params = {key: str(value) for key, value in fields.items()}
-        self.authorize_requests.append(params)
-        try:
-            check_trust(params, self._settings)
-        except UntrustedRequestError as error:
-            page = f"<!doctype html><title>Cannot sign in</title><p>{html.escape(str(error))}"
-            return web.Response(status=400, text=page, content_type="text/html", headers=NO_STORE)
-        error_code = error_of(params, self._settings)
-        if error_code:
-            answer = {"error": error_code}
-        else:
-            answer = {"code": self._grants.issue_code(code_request(params, self._settings))}
-        location = way_back(params, answer, self.issuer, self._settings)
-        return web.Response(status=302, headers={**NO_STORE, hdrs.LOCATION: location})

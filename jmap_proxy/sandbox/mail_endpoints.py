@@ -19,7 +19,7 @@ from jmap_proxy.sandbox.faults import close, fault_of
 from jmap_proxy.sandbox.jmap_methods import Mail
 from jmap_proxy.sandbox.jmap_request import RequestRefusedError, answered, parsed
 from jmap_proxy.sandbox.messages import messages
-from jmap_proxy.sandbox.session_object import MailSettings, account_of, session_object
+from jmap_proxy.sandbox.session_object import ORIGIN, MailSettings, account_of, session_object
 from jmap_proxy.sandbox.state_changes import EventSource, StateChanges
 from jmap_proxy.sandbox.websocket import WebSocket
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 PROBLEM = "application/problem+json"
+RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
+ISSUER_RELATION = "http://openid.net/specs/connect/1.0/issuer"
 _SESSION_HEADERS = {hdrs.CACHE_CONTROL: "no-cache, no-store, must-revalidate"}
 _BLOB_HEADERS = {hdrs.CACHE_CONTROL: "private, immutable, max-age=31536000"}
 _OCTETS = "application/octet-stream"
@@ -37,8 +39,8 @@ class Target:
     """An endpoint and what the path says.
 
     Attributes:
-        place: `well-known`, `session`, `resource`, `api`, `upload`, `upload2`, `download`, `download-all`, `events`,
-            `websocket` or `ticket`.
+        place: `well-known`, `session`, `resource`, `webfinger`, `api`, `upload`, `upload2`, `download`,
+            `download-all`, `events`, `websocket` or `ticket`.
         method: The one HTTP method of the endpoint.
         account_id: For uploads and downloads.
         blob_id: For downloads.
@@ -54,7 +56,8 @@ class Target:
 
 _FIXED = {
     "/.well-known/jmap": Target("well-known"),
-    "/.well-known/oauth-protected-resource": Target("resource"),
+    RESOURCE_METADATA: Target("resource"),
+    "/.well-known/webfinger": Target("webfinger"),
     "/session": Target("session"),
     "/api": Target("api", hdrs.METH_POST),
     "/event": Target("events"),
@@ -85,10 +88,11 @@ def target_of(raw_path: str, method: str = hdrs.METH_POST) -> Target | None:
             return Target("download", hdrs.METH_GET, account_id, blob_id)
         case ["", "downloadAll", account_id, email_id]:
             return Target("download-all", hdrs.METH_GET, account_id, named=email_id)
+        case ["", ".well-known", "oauth-protected-resource", *_]:  # with the resource's path or not (RFC 9728 §3.1)
+            path = RESOURCE_METADATA
         case ["", "ws", "ticket", ticket] if ticket:
             return Target("ticket", hdrs.METH_DELETE, named=ticket)
-        case _:
-            return _FIXED.get(path.removesuffix("/"))
+    return _FIXED.get(path.removesuffix("/"))
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,7 @@ class MailEndpoints:
             "well-known": self._well_known,
             "session": self._session_page,
             "resource": self._resource,
+            "webfinger": self._webfinger,
             "api": self._api,
             "upload": self._upload,
             "upload2": self._upload,
@@ -163,10 +168,25 @@ class MailEndpoints:
         return session_object(user, self.base_url, self._settings, self.hosts)
 
     async def _resource(self, _visit: Visit) -> web.Response:
-        """The metadata of RFC 9728; its `resource` is the origin, whatever the Session's URL."""
+        """The metadata of RFC 9728; `resource` is the origin, whatever the Session's URL, or what the settings say."""
         if self._settings.protected_resource is None:
             raise web.HTTPNotFound
-        return web.json_response({"resource": self.base_url, **self._settings.protected_resource})
+        metadata = {"resource": ORIGIN, **self._settings.protected_resource}
+        if isinstance(metadata["resource"], str):
+            metadata["resource"] = metadata["resource"].replace(ORIGIN, self.base_url)
+        return web.json_response(metadata)
+
+    async def _webfinger(self, visit: Visit) -> web.Response:
+        """Everybody's issuer (RFC 7033 §4, OpenID Connect Discovery 1.0 §2)."""
+        if not self._settings.webfinger_issuer:
+            raise web.HTTPNotFound
+        query = visit.request.query
+        if not query.get("resource"):
+            raise web.HTTPBadRequest
+        asked = query.getall("rel", [ISSUER_RELATION])
+        link = {"rel": ISSUER_RELATION, "href": self._settings.webfinger_issuer}
+        answer = {"subject": query["resource"], "links": [link] if ISSUER_RELATION in asked else []}
+        return web.json_response(answer, content_type="application/jrd+json")
 
     def _answered(self, body: Any, user: str) -> dict[str, Any]:
         mail = Mail(account_of(user), self._settings.message_count)

@@ -12,7 +12,7 @@ from aiohttp import WSCloseCode, hdrs, web
 from jmap_proxy.sandbox.faults import CLIENT_GONE, Faults, colour_answer
 from jmap_proxy.sandbox.listener import Listener
 from jmap_proxy.sandbox.mail_endpoints import PROBLEM, MailEndpoints, Target, Visit, target_of
-from jmap_proxy.sandbox.session_object import MailSettings, account_of
+from jmap_proxy.sandbox.session_object import ORIGIN, MailSettings, account_of
 
 if TYPE_CHECKING:
     import ssl
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 _UNAUTHORIZED_PAGE = "<!doctype html><title>401</title><h1>Unauthorized</h1><p>The sandbox wants a valid token."
 _UNAUTHORIZED_PROBLEM = {"type": "about:blank", "status": 401, "title": "Unauthorized"}
+_PAGE = "<!doctype html><title>Welcome</title><h1>It works!</h1>"
+_PUBLIC = frozenset({"resource", "webfinger"})
+"""Places that tell everybody how to sign in, at the host's root whatever the mount."""
+DEMO = "demo"
+"""Whose mail it is."""
 _FAULT_PLACES = {"well-known": "session"}
 """Endpoints whose fault place has another name than they have."""
 
@@ -137,7 +142,7 @@ class MailServer:
         """
         latest = self._endpoints.state_changes.latest
         state = f"s{latest.number + 2 if latest else 2}"
-        self._endpoints.state_changes.publish(changed or {account_of("demo"): {"Email": state, "Mailbox": state}})
+        self._endpoints.state_changes.publish(changed or {account_of(DEMO): {"Email": state, "Mailbox": state}})
 
     def end_streams(self) -> None:
         """End the event sources cleanly, as a server does that has been idle for long."""
@@ -202,15 +207,15 @@ class MailServer:
     def _target_of(self, request: web.Request) -> Target | None:
         """What a request means, None for what is not there, or at another host."""
         mount = self._settings.mount
-        if not request.raw_path.startswith(f"{mount}/"):
-            return None
         target = target_of(request.raw_path.removeprefix(mount), request.method)
-        if target is None:
+        if target is None or not (request.raw_path.startswith(f"{mount}/") or target.place in _PUBLIC):
             return None
         host = self.hosts.get(self._settings.hosts.get(target.place, ""), self.base_url)
         return target if not self.hosts or host.endswith(f"//{request.host}") else None
 
     async def _answer(self, request: web.Request, token: str) -> web.StreamResponse:
+        if self._settings.only_pages:
+            return web.Response(text=_PAGE, content_type="text/html")
         target = self._target_of(request)
         if target is None:
             raise web.HTTPNotFound
@@ -231,14 +236,14 @@ class MailServer:
 
     def _user_of(self, request: web.Request, target: Target, token: str) -> str | None:
         """Whose request it is, empty for nobody's where that is allowed, None to refuse it."""
-        if target.place == "resource":
+        if target.place in _PUBLIC:
             return ""
         wants_session = target.place in {"session", "well-known"}
         if wants_session and self._settings.anonymous_session and hdrs.AUTHORIZATION not in request.headers:
             return ""
-        if not token or self.refuse_all or token in self.refused_tokens:
-            return None
-        return self._check_token(token)
+        refused = not token or self.refuse_all or token in self.refused_tokens
+        user = None if refused else self._check_token(token)
+        return DEMO if user is None and self._settings.open_session else user
 
     def _unauthorized(self) -> web.Response:
         """Refuse: with challenges, and as a problem or, like many a gateway, with a page that no client can read."""
@@ -246,7 +251,7 @@ class MailServer:
         if self._settings.refusal == "problem":
             response = web.json_response(_UNAUTHORIZED_PROBLEM, status=HTTPStatus.UNAUTHORIZED, content_type=PROBLEM)
         for challenge in self._settings.challenges:
-            response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+            response.headers.add(hdrs.WWW_AUTHENTICATE, challenge.replace(ORIGIN, self.base_url))
         return response
 
 

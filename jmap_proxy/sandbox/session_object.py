@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,9 @@ CORE = "urn:ietf:params:jmap:core"
 MAIL = "urn:ietf:params:jmap:mail"
 WEBSOCKET = "urn:ietf:params:jmap:websocket"
 CAPABILITIES = frozenset({CORE, MAIL, WEBSOCKET})
+
+ORIGIN = "{origin}"
+"""Stands for the server's own origin, which is known only when it serves."""
 
 MAX_CALLS = 16
 """Method calls in one request."""
@@ -32,6 +36,7 @@ PATHS = {
     "websocket": "/jmap/ws",
 }
 """Where each place is, as a URL template, unless the settings say otherwise."""
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 _CORE_PLACES = {"apiUrl": "api", "downloadUrl": "download", "uploadUrl": "upload", "eventSourceUrl": "events"}
 
 
@@ -64,6 +69,9 @@ class MailSettings:
             host that it was asked at (301).
         advertised_origin: The origin that URLs claim instead of the true one; implies `absolute_urls`.
         anonymous_session: A Session request with no Authorization gets 200 and no accounts, as Stalwart does.
+        open_session: Whoever shows no good token is let in as the demo user: no credentials are needed at all.
+        only_pages: Every answer is 200 and a web page, as of a host that knows nothing of JMAP.
+        usernames: The Session's `username` of a user, where it is not the user's name.
         extra_session: Properties merged into the Session.
         max_size_request: Octets of an API request.
         max_size_upload: Octets of an upload.
@@ -72,17 +80,22 @@ class MailSettings:
         hosts: By place, the name of a further host that alone serves it; the first host serves all others.
         mount: The path below which a gateway puts all of the server, which does not know it.
         capabilities: What it has beside core and mail.
-        challenges: `WWW-Authenticate` of a 401, in order.
+        challenges: `WWW-Authenticate` of a 401, in order; `{origin}` stands for the server's own.
         refusal: A 401 is a page that no JMAP client can read, or a problem (RFC 9457).
         headers: Header fields of every answer.
         mislabels_events: An event source says that it is compressed, though it is not, to whoever takes that.
-        protected_resource: RFC 9728 metadata; None if there is none.
+        protected_resource: RFC 9728 metadata; None if there is none. Its `resource` is the server's origin, unless it
+            says otherwise; `{origin}` in that stands for the server's own.
+        webfinger_issuer: The issuer that WebFinger names for everybody (RFC 7033); empty if there is none.
     """
 
     absolute_urls: bool = False
     well_known: Literal["session", "redirect", "moved"] = "session"
     advertised_origin: str = ""
     anonymous_session: bool = False
+    open_session: bool = False
+    only_pages: bool = False
+    usernames: dict[str, str] = field(default_factory=dict)
     extra_session: dict[str, Any] = field(default_factory=dict)
     max_size_request: int = 10_000_000
     max_size_upload: int = 300_000_000
@@ -96,11 +109,12 @@ class MailSettings:
     headers: dict[str, str] = field(default_factory=dict)
     mislabels_events: bool = False
     protected_resource: dict[str, Any] | None = None
+    webfinger_issuer: str = ""
 
 
 def account_of(user: str) -> str:
-    """The id of a user's one account."""
-    return f"u-{user}"
+    """The id of a user's one account; what an id may not hold becomes a hyphen (RFC 8620 §1.2)."""
+    return f"u-{_NO_ID.sub('-', user)}"
 
 
 def session_object(
@@ -119,7 +133,7 @@ def session_object(
         "capabilities": {CORE: _core(settings), MAIL: {}, **_server_capabilities(urls, settings)},
         "accounts": {account_of(user): _account(user, urls, settings)} if user else {},
         "primaryAccounts": {MAIL: account_of(user)} if user else {},
-        "username": user,
+        "username": settings.usernames.get(user, user),
         **{name: urls.of(place) for name, place in _CORE_PLACES.items()},
     }
     text = json.dumps(session, sort_keys=True)

@@ -1,38 +1,40 @@
 """The token endpoint and the revocation endpoint: forms in, JSON out (RFC 6749 §3.2, RFC 7009).
 
-Who may call, what is recorded, what is said in answer, the ID token among it. What a grant allows belongs to
-`grants`.
+What is recorded, what is said in answer, the ID token among it. What a grant allows belongs to `grants`, who may call
+to `client_authentication`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
 from aiohttp import hdrs, web
 
+from jmap_proxy.sandbox.authorization import RefusedRequestError, check_scope, grant_for
 from jmap_proxy.sandbox.faults import CLIENT_GONE, Faults
+from jmap_proxy.sandbox.forms import NO_STORE, form_of, needed, refusal
 from jmap_proxy.sandbox.grants import GrantError, Grants, Issued
-from jmap_proxy.sandbox.provider_settings import AUTOMATIC, ProviderSettings, overridden
+from jmap_proxy.sandbox.provider_settings import AUTOMATIC, DEVICE_CODE, ProviderSettings, overridden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
+    from jmap_proxy.sandbox.client_authentication import ClientAuthentication
+    from jmap_proxy.sandbox.clients import Client
+    from jmap_proxy.sandbox.device_codes import DeviceCodes
     from jmap_proxy.sandbox.signing_key import SigningKey
 
-NO_STORE = {hdrs.CACHE_CONTROL: "no-store", hdrs.PRAGMA: "no-cache"}
-FORM = "application/x-www-form-urlencoded"
+    _Act = Callable[[dict[str, str], Client], dict[str, Any]]
+
 ID_TOKEN_LIFE = 600
 """Seconds that an ID token lives."""
 
 
 @dataclass
 class TokenRequest:
-    """One request at the token endpoint, as a test wants to see it.
+    """One request at the token or the revocation endpoint, as a test wants to see it.
 
     Attributes:
         grant_type: What the form says, empty if nothing.
@@ -40,143 +42,144 @@ class TokenRequest:
         authorization: The `Authorization` header as sent, empty if none.
         outcome: `pending` while it waits; then `ok`, the error code, `fault` if a fault answered in the
             endpoint's place, or `gone` if the connection went away before the request was handled.
+        at: Seconds since the epoch at its arrival.
     """
 
     grant_type: str
     form: dict[str, str] = field(repr=False)
     authorization: str = field(repr=False)
     outcome: str = "pending"
+    at: float = 0
 
 
 class TokenEndpoint:
     """Answers token and revocation requests.
 
     Args:
-        settings: The known client.
+        settings: What tokens are given for.
+        authentication: Who calls.
         grants: The rules.
+        devices: What devices wait for.
         faults: The faults armed at `token` and `revoke`.
         render: Turns issued tokens into the answer's JSON object.
+        clock: Returns the time in seconds since the epoch.
+
+    Attributes:
+        requests: Every token request so far.
+        revocations: Every revocation request so far.
     """
 
     def __init__(
         self,
         settings: ProviderSettings,
+        authentication: ClientAuthentication,
         grants: Grants,
+        devices: DeviceCodes,
         faults: Faults,
         render: Callable[[Issued], dict[str, Any]],
+        clock: Callable[[], float],
     ) -> None:
         self.requests: list[TokenRequest] = []
+        self.revocations: list[TokenRequest] = []
         self._settings = settings
+        self._authentication = authentication
         self._grants = grants
         self._faults = faults
         self._render = render
+        self._clock = clock
+        self._by_grant_type: dict[str, Callable[[dict[str, str], Client], Issued]] = {
+            "authorization_code": self._redeem,
+            "refresh_token": self._refresh,
+            "client_credentials": self._client_credentials,
+            DEVICE_CODE: self._device_code,
+        }
+        self._devices = devices
+        self._polled = asyncio.Event()
 
     async def token(self, request: web.Request) -> web.StreamResponse:
         """Answer `POST /token`. Waits come before the grant is touched; then all happens in one step."""
-        record = await _recorded(request)
+        record = await _recorded(request, self._clock())
         self.requests.append(record)
+        response = await self._met("token", request, record, self._exchanged)
+        if record.grant_type == DEVICE_CODE:
+            self._polled.set()
+            self._polled = asyncio.Event()
+        return response
+
+    async def polled(self, times: int) -> None:
+        """Wait until so many polls of devices have been answered, from the beginning on."""
+        while sum(each.grant_type == DEVICE_CODE and each.outcome != "pending" for each in self.requests) < times:
+            await self._polled.wait()
+
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """Answer `POST /revoke`: 200 whether or not the token was known (RFC 7009 §2.2)."""
+        record = await _recorded(request, self._clock())
+        self.revocations.append(record)
+        return await self._met("revoke", request, record, self._revoke)
+
+    async def _met(self, place: str, request: web.Request, record: TokenRequest, act: _Act) -> web.StreamResponse:
+        """Answer through the fault armed at a place, and record the outcome."""
 
         async def endpoint() -> web.Response:
-            record.outcome = "ok"
-            return self._answer(record, lambda: self._render(self._exchange(record.form)))
+            return self._answer(record, act)
 
-        response = await self._faults.meet("token", request, endpoint)
+        response = await self._faults.meet(place, request, endpoint)
         if record.outcome == "pending":
             record.outcome = "gone" if response.status == CLIENT_GONE else "fault"
         return response
 
-    async def revoke(self, request: web.Request) -> web.StreamResponse:
-        """Answer `POST /revoke`: 200 whether or not the token was known (RFC 7009 §2.2)."""
-        record = await _recorded(request)
-
-        async def endpoint() -> web.Response:
-            return self._answer(record, lambda: self._revoke(record.form))
-
-        return await self._faults.meet("revoke", request, endpoint)
-
-    def _answer(self, record: TokenRequest, act: Callable[[], dict[str, Any]]) -> web.Response:
+    def _answer(self, record: TokenRequest, act: _Act) -> web.Response:
+        record.outcome = "ok"
         try:
-            check_client(record.form, record.authorization, self._settings)
-            return web.json_response(act(), headers=NO_STORE)
+            client = self._authentication.client_of(record.form, record.authorization)
+            return web.json_response(act(record.form, client), headers=NO_STORE)
         except GrantError as error:
             record.outcome = error.code
-            return _refusal(error, record.authorization)
+            return refusal(error, record.authorization)
 
-    def _exchange(self, form: dict[str, str]) -> Issued:
-        match form.get("grant_type"):
-            case "authorization_code":
-                return self._grants.redeem(
-                    _needed(form, "code"),
-                    redirect_uri=_needed(form, "redirect_uri"),
-                    verifier=_needed(form, "code_verifier"),
-                )
-            case "refresh_token":
-                return self._grants.refresh(_needed(form, "refresh_token"))
-            case None:
-                raise GrantError("invalid_request", "grant_type is missing")
-            case _:
-                raise GrantError("unsupported_grant_type", "only authorization_code and refresh_token")
+    def _exchanged(self, form: dict[str, str], client: Client) -> dict[str, Any]:
+        return self._render(self._exchange(form, client))
 
-    def _revoke(self, form: dict[str, str]) -> dict[str, Any]:
-        self._grants.revoke(_needed(form, "token"))
+    def _exchange(self, form: dict[str, str], client: Client) -> Issued:
+        grant_type = needed(form, "grant_type")
+        if grant_type not in {*self._settings.grant_types(), "client_credentials"}:
+            raise GrantError("unsupported_grant_type", f"only {' '.join(self._settings.grant_types())}")
+        if not client.may(grant_type):
+            raise GrantError("unauthorized_client", f"this client may not use {grant_type}")
+        return self._by_grant_type[grant_type](form, client)
+
+    def _redeem(self, form: dict[str, str], client: Client) -> Issued:
+        return self._grants.redeem(
+            needed(form, "code"),
+            redirect_uri=needed(form, "redirect_uri"),
+            verifier=needed(form, "code_verifier"),
+            client_id=client.client_id,
+        )
+
+    def _refresh(self, form: dict[str, str], client: Client) -> Issued:
+        return self._grants.refresh(needed(form, "refresh_token"), client_id=client.client_id)
+
+    def _client_credentials(self, form: dict[str, str], client: Client) -> Issued:
+        """Tokens for the client itself; a refresh token is none of them (RFC 6749 §4.4.3)."""
+        scope = form.get("scope", "")
+        try:
+            check_scope(scope, client, self._settings)
+        except RefusedRequestError as error:
+            raise GrantError(error.code, error.description) from None
+        return self._grants.issue(grant_for(client, scope, self._settings), refreshable=False)
+
+    def _device_code(self, form: dict[str, str], client: Client) -> Issued:
+        """Tokens for a device whose user has allowed it (RFC 8628 §3.4)."""
+        return self._grants.issue(self._devices.poll(needed(form, "device_code"), client.client_id))
+
+    def _revoke(self, form: dict[str, str], client: Client) -> dict[str, Any]:
+        self._grants.revoke(needed(form, "token"), client_id=client.client_id)
         return {}
 
 
-async def _recorded(request: web.Request) -> TokenRequest:
-    """Read the form. A body that is no form counts as an empty one; of a repeated key the last one counts."""
-    fields = await request.post() if request.content_type == FORM else {}
-    form = {key: str(value) for key, value in fields.items()}
-    return TokenRequest(form.get("grant_type", ""), form, request.headers.get(hdrs.AUTHORIZATION, ""))
-
-
-def _needed(form: dict[str, str], key: str) -> str:
-    if not form.get(key):
-        raise GrantError("invalid_request", f"{key} is missing")
-    return form[key]
-
-
-def _refusal(error: GrantError, authorization: str) -> web.Response:
-    """The error answer of RFC 6749 §5.2: 401 for a client that is not known, else 400."""
-    body = {"error": error.code, "error_description": error.description}
-    unknown = error.code == "invalid_client"
-    headers = dict(NO_STORE)
-    if unknown and authorization:
-        headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="sandbox"'
-    return web.json_response(body, status=401 if unknown else 400, headers=headers)
-
-
-def check_client(form: Mapping[str, str], authorization: str, settings: ProviderSettings) -> None:
-    """Check that the caller is the one client, and shows its secret if it has one.
-
-    Args:
-        form: The request's form.
-        authorization: The request's `Authorization` header, empty if there is none.
-        settings: The known client.
-
-    Raises:
-        GrantError: `invalid_client`.
-    """
-    if authorization:
-        client_id, secret = _basic(authorization)
-    else:
-        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-    if client_id != settings.client_id:
-        raise GrantError("invalid_client", "client_id is unknown")
-    if not hmac.compare_digest(secret.encode(), settings.client_secret.encode()):
-        raise GrantError("invalid_client", "client_secret does not match")
-
-
-def _basic(authorization: str) -> tuple[str, str]:
-    """Client id and secret of a Basic header; both are form-urlencoded in it."""
-    scheme, _, credentials = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        raise GrantError("invalid_client", "only Basic is understood here")
-    try:
-        text = base64.b64decode(credentials, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise GrantError("invalid_client", "the Basic credentials are malformed") from None
-    client_id, _, secret = text.partition(":")
-    return unquote_plus(client_id), unquote_plus(secret)
+async def _recorded(request: web.Request, now: float) -> TokenRequest:
+    form = await form_of(request)
+    return TokenRequest(form.get("grant_type", ""), form, request.headers.get(hdrs.AUTHORIZATION, ""), at=now)
 
 
 def token_answer(
@@ -211,7 +214,7 @@ def id_claims(issued: Issued, *, issuer: str, settings: ProviderSettings, now: f
     claims = {
         "iss": issuer,
         "sub": issued.grant.user,
-        "aud": settings.client_id,
+        "aud": issued.grant.client_id or settings.client_id,
         "iat": int(now),
         "exp": int(now) + ID_TOKEN_LIFE,
         "nonce": issued.nonce or None,

@@ -84,6 +84,19 @@ async def test_a_get_form_becomes_a_query(site: str) -> None:
     assert (await browse(f"{site}/page?html={form}"))[1] == "{} a=b None"
 
 
+@pytest.mark.parametrize(("press", "sent"), [("", "yes"), ("no", "no"), ("other", "yes")])
+async def test_one_button_is_pressed(site: str, press: str, sent: str) -> None:
+    """The first one, or the one that is asked for; a button without a name sends nothing."""
+    buttons = "<button>x</button><button name=b value=yes></button><input type=submit name=b value=no>"
+    form = f"<form method=post action=/consent>{buttons}</form>".replace(" ", "%20")
+    assert (await browse(f"{site}/page?html={form}", press=press))[1].startswith(f"{{'b': '{sent}'}}")
+
+
+async def test_what_is_typed_can_be_chosen(site: str) -> None:
+    """A code that the user reads elsewhere goes into the empty field."""
+    assert "'login': 'ABCD'" in (await browse(f"{site}/", typed="ABCD"))[1]
+
+
 async def test_a_page_with_two_forms_is_final(site: str) -> None:
     """The robot does not guess which of two forms is meant."""
     assert await browse(f"{site}/page?html=<form></form><form></form>") == (

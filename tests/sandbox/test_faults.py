@@ -162,3 +162,12 @@ async def test_a_fault_at_the_token_endpoint_is_recorded(idp: IdentityProvider, 
     idp.faults.add("token", Fault(status=503, headers={"Cache-Control": "no-store"}, body=b"{}"))
     assert await person.refresh("any") == (503, {})
     assert [record.outcome for record in idp.token_requests] == ["fault"]
+
+
+async def test_acted_answers_after_the_endpoint_has_handled_the_request(idp: IdentityProvider, person: Person) -> None:
+    """As a gateway that loses the endpoint's answer: the refresh token is spent, and the client has no new one."""
+    token = (await person.sign_in())["refresh_token"]
+    idp.faults.add("token", Fault(status=502, body=b"{}", headers={"Cache-Control": "no-store"}, acted=True))
+    assert (await person.refresh(token))[0] == 502
+    assert idp.token_requests[-1].outcome == "ok"
+    assert (await person.refresh(token))[1]["error"] == "invalid_grant"

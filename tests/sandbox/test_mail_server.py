@@ -93,6 +93,26 @@ async def test_a_session_for_nobody(mail: MailServer, http: ClientSession) -> No
         assert response.status == 401
 
 
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer bad"}, {"Authorization": "Basic YTpi"}])
+async def test_a_server_can_be_open_to_anybody(mail: MailServer, http: ClientSession, headers: dict[str, str]) -> None:
+    """With `open_session` a full Session and the mail are everybody's, whatever is shown."""
+    mail.settings.open_session = True
+    async with http.get(mail.session_url, headers=headers) as response:
+        assert (response.status, list((await response.json())["accounts"])) == (200, ["u-demo"])
+    async with http.post(
+        f"{mail.base_url}/jmap/api", headers=headers, json={"using": [], "methodCalls": []}
+    ) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/.well-known/jmap", "/.well-known/oauth-protected-resource", "/nothing"])
+async def test_a_host_can_know_nothing_of_jmap(mail: MailServer, http: ClientSession, path: str) -> None:
+    """With `only_pages` everything is a web page."""
+    mail.settings.only_pages = True
+    async with http.get(mail.base_url + path) as response:
+        assert (response.status, response.content_type) == (200, "text/html")
+
+
 async def test_a_fault_is_met_at_its_place(mail: MailServer, http: ClientSession) -> None:
     """The Session's fault place covers the well-known path, and a fault's status is recorded."""
     mail.faults.add("session", Fault(status=502))

@@ -45,3 +45,15 @@ def test_properties_can_be_added() -> None:
     """`extra_session` is merged in, also over what is there."""
     session = session_object("demo", BASE, MailSettings(extra_session={"x": 1, "state": "s"}))
     assert (session["x"], session["state"]) == (1, "s")
+
+
+def test_a_username_is_told_as_the_settings_say() -> None:
+    """Of that user, and of no other."""
+    settings = MailSettings(usernames={"demo": "demo@example.com"})
+    assert session_object("demo", BASE, settings)["username"] == "demo@example.com"
+    assert session_object("ann", BASE, settings)["username"] == "ann"
+
+
+def test_an_account_has_an_id_that_jmap_allows() -> None:
+    """Whatever the user's name (RFC 8620 §1.2)."""
+    assert list(session_object("ann@example.com", BASE, MailSettings())["accounts"]) == ["u-ann-example-com"]

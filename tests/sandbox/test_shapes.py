@@ -8,7 +8,17 @@ from yarl import URL
 
 from jmap_proxy.sandbox import MailServer, MailSettings
 from jmap_proxy.sandbox.session_object import WEBSOCKET
-from jmap_proxy.sandbox.shapes import BLOB2, DOWNLOAD_ALL, MASKED_EMAIL, TICKET, cyrus, fastmail, stalwart, twake
+from jmap_proxy.sandbox.shapes import (
+    BLOB2,
+    DOWNLOAD_ALL,
+    MASKED_EMAIL,
+    TICKET,
+    challenge,
+    cyrus,
+    fastmail,
+    stalwart,
+    twake,
+)
 from tests.sandbox.helpers import GOOD
 
 if TYPE_CHECKING:
@@ -168,3 +178,86 @@ async def test_the_events_variable_of_james_has_another_key(http: ClientSession)
     ):
         mail.push_state()
         assert b"event: state\n" in await response.read()
+
+
+ISSUER = "https://sso.example.com"
+RESOURCE = "/.well-known/oauth-protected-resource"
+
+
+@pytest.mark.parametrize("shape", [fastmail, cyrus])
+async def test_metadata_are_named_absolutely(http: ClientSession, shape: Callable[..., MailSettings]) -> None:
+    """Where the first challenge points to, they name the issuer."""
+    async with served(shape(ISSUER)) as mail:
+        async with http.get(f"{mail.base_url}/jmap/", headers={"Authorization": "Bearer bad"}) as response:
+            place = response.headers["WWW-Authenticate"].rpartition('resource_metadata="')[2].removesuffix('"')
+        assert place == mail.base_url + RESOURCE
+        async with http.get(place) as response:
+            assert (await response.json())["authorization_servers"] == [ISSUER]
+
+
+async def test_fastmail_names_its_session_as_the_resource(http: ClientSession) -> None:
+    """And the scopes; at the well-known place with the resource's path behind it, too (RFC 9728 §3.1)."""
+    async with served(fastmail(ISSUER)) as mail, http.get(f"{mail.base_url}{RESOURCE}/jmap/session") as response:
+        metadata = await response.json()
+        assert metadata["resource"] == f"{mail.base_url}/jmap/session"
+        assert metadata["scopes_supported"] == ["urn:ietf:params:oauth:scope:mail"]
+
+
+@pytest.mark.parametrize("shape", [fastmail, cyrus, twake])
+async def test_without_an_issuer_nothing_says_how_to_sign_in(
+    http: ClientSession, shape: Callable[[], MailSettings]
+) -> None:
+    """No metadata, no WebFinger, and a challenge that names none."""
+    async with served(shape()) as mail:
+        async with http.get(f"{mail.session_url}") as response:
+            assert response.status == 401
+            assert "resource_metadata" not in response.headers["WWW-Authenticate"]
+        for path in (RESOURCE, "/.well-known/webfinger?resource=acct:demo@example.com"):
+            async with http.get(mail.base_url + path) as response:
+                assert response.status == 404
+
+
+async def test_metadata_need_not_be_named(http: ClientSession) -> None:
+    """A challenge may say nothing of what is at the well-known place."""
+    settings = fastmail(ISSUER)
+    settings.challenges = (challenge("Fastmail"),)
+    async with served(settings) as mail:
+        async with http.get(f"{mail.base_url}/jmap/session") as response:
+            assert response.headers["WWW-Authenticate"] == 'Bearer realm="Fastmail"'
+        async with http.get(mail.base_url + RESOURCE) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("resource", [None, 5, ["a"], "https://other.example"])
+async def test_the_resource_can_be_anything(http: ClientSession, resource: object) -> None:
+    """What the settings say is said."""
+    settings = stalwart(ISSUER)
+    settings.protected_resource = {"resource": resource}
+    async with served(settings) as mail, http.get(mail.base_url + RESOURCE) as response:
+        assert await response.json() == {"resource": resource}
+
+
+@pytest.mark.parametrize("mount", ["", "/oidc"])
+async def test_webfinger_names_the_issuer_of_james(http: ClientSession, mount: str) -> None:
+    """At the host's root and below the gateway's mount, for anybody."""
+    rel = "http://openid.net/specs/connect/1.0/issuer"
+    async with (
+        served(twake(ISSUER)) as mail,
+        http.get(
+            f"{mail.base_url}{mount}/.well-known/webfinger", params={"resource": "acct:a@example.com", "rel": rel}
+        ) as response,
+    ):
+        assert response.content_type == "application/jrd+json"
+        assert await response.json(content_type=None) == {
+            "subject": "acct:a@example.com",
+            "links": [{"rel": rel, "href": ISSUER}],
+        }
+
+
+@pytest.mark.parametrize(("query", "status"), [("?resource=acct:a@b&rel=avatar", 200), ("", 400)])
+async def test_webfinger_answers_what_it_is_asked(http: ClientSession, query: str, status: int) -> None:
+    """Another relation has no links, and nobody is nobody (RFC 7033 §4)."""
+    async with served(twake(ISSUER)) as mail, http.get(f"{mail.base_url}/.well-known/webfinger{query}") as response:
+        assert response.status == status
+        if status == 200:
+            assert (await response.json(content_type=None))["links"] == []

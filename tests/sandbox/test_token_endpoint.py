@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jmap_proxy.sandbox import IdentityProvider, ProviderSettings
-from jmap_proxy.sandbox.grants import Grant, GrantError, Issued
+from jmap_proxy.sandbox import Fault, IdentityProvider, ProviderSettings
+from jmap_proxy.sandbox.grants import Grant, Issued
 from jmap_proxy.sandbox.signing_key import SigningKey
-from jmap_proxy.sandbox.token_endpoint import check_client, id_claims, token_answer
+from jmap_proxy.sandbox.token_endpoint import id_claims, token_answer
 from tests.sandbox.helpers import CALLBACK, VERIFIER, Person
 
 if TYPE_CHECKING:
@@ -104,25 +104,15 @@ async def test_revocation_answers_200_and_works(idp: IdentityProvider, person: P
         async with http.post(f"{idp.issuer}/revoke", data=form) as response:
             assert response.status == status
     assert idp.check(answer["access_token"]) is None
+    assert [record.outcome for record in idp.revocations] == ["ok", "ok", "invalid_request"]
 
 
-PUBLIC = ProviderSettings()
-CONFIDENTIAL = ProviderSettings(client_secret="s")
-
-
-def test_a_public_client_names_itself() -> None:
-    """The id alone is enough where there is no secret, and a secret made up is refused."""
-    check_client({"client_id": "jmap-proxy"}, "", PUBLIC)
-    with pytest.raises(GrantError, match="client_secret"):
-        check_client({"client_id": "jmap-proxy", "client_secret": "x"}, "", PUBLIC)
-
-
-def test_basic_counts_before_the_form() -> None:
-    """With an Authorization header the form's credentials are not looked at."""
-    form = {"client_id": "jmap-proxy", "client_secret": "s"}
-    check_client(form, "", CONFIDENTIAL)
-    with pytest.raises(GrantError, match="client_id"):
-        check_client(form, "Basic b3RoZXI6cw==", CONFIDENTIAL)
+async def test_a_revocation_can_be_refused(idp: IdentityProvider, http: ClientSession) -> None:
+    """A fault at `revoke` answers in the endpoint's place, and is recorded."""
+    idp.faults.add("revoke", Fault(status=503))
+    async with http.post(f"{idp.issuer}/revoke", data={"client_id": "jmap-proxy", "token": "t"}) as response:
+        assert response.status == 503
+    assert idp.revocations[-1].outcome == "fault"
 
 
 ISSUER = "http://127.0.0.1:1"
