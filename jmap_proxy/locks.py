@@ -54,7 +54,7 @@ def _translated(path: Path) -> Iterator[None]:
     except Timeout:
         raise StoreError(
             f"{path} is held by another process that does not let go",
-            hint="see whether another jmap-proxy hangs",
+            hint="see whether another jmap-proxy hangs, or cannot save its tokens: jmap-proxy status tells",
             retry_after=POLL,
         ) from None
     except OSError as error:

@@ -25,6 +25,10 @@ GRACE = 30.0
 """Seconds after a lost answer in which it is asked for again at once; the shortest grace of those known (Okta)."""
 
 
+SCHEMA_VERSION = 1
+"""Of the note's form."""
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """A refresh whose outcome is not known.
 
@@ -33,14 +37,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         generation: Theirs.
         refresh_token_hash: SHA-256 of the refresh token that was sent.
         asked_at: Epoch seconds.
-        schema_version: Version of this form.
+        schema_version: Version of this form; what a note of a newer form says otherwise is not known.
     """
 
     sign_in_id: str
     generation: int
     refresh_token_hash: str
     asked_at: Moment
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
 
     @classmethod
     def of(cls, tokens: TokenSet, asked_at: float) -> Attempt:
@@ -53,8 +57,33 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def concerns(self, tokens: TokenSet) -> bool:
-        """Whether the refresh token of these is the one that may have been spent."""
+        """Whether the refresh token of these is the one that may have been spent, as far as this program can tell."""
+        if self.schema_version > SCHEMA_VERSION:
+            return True
         return self.sign_in_id == tokens.sign_in_id and self.refresh_token_hash == hash_of(tokens.refresh_token)
+
+
+class _Form(msgspec.Struct):
+    """What a note of any form has."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
+def read_attempt(raw: bytes) -> Attempt | None:
+    """A note as it was written; None for one that cannot be understood.
+
+    One of a newer form says at least that something is open.
+    """
+    try:
+        version = msgspec.json.decode(raw, type=_Form).schema_version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    try:
+        return msgspec.json.decode(raw, type=Attempt)
+    except msgspec.DecodeError:
+        if version <= SCHEMA_VERSION:
+            return None
+    return Attempt(sign_in_id="", generation=0, refresh_token_hash="", asked_at=0.0, schema_version=version)
 
 
 def hash_of(refresh_token: str) -> str:
@@ -78,7 +107,7 @@ def may_ask(
         now: Epoch seconds.
         refused: The server has refused the access token.
     """
-    if attempt is None or not attempt.concerns(tokens) or tokens.rotation == "no":
+    if attempt is None or not attempt.concerns(tokens) or tokens.rotation == "no" or not tokens.refresh_token:
         return True
     if may_replay(attempt, replay, now):
         return True

@@ -7,8 +7,9 @@ in use; here are the others.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from typing import TYPE_CHECKING, Protocol
+
+from jmap_proxy.tokens.window import share_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -45,9 +46,7 @@ def renew_at(tokens: TokenSet, idle: float) -> float:
         tokens: The current ones.
         idle: Seconds that they may be left alone; up to a fifth of it is taken off, the same each time one looks.
     """
-    name = f"{tokens.account}\0{tokens.sign_in_id}\0{tokens.generation}"
-    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) / 2**32
-    return tokens.obtained_at + idle * (1 - SPREAD * share)
+    return tokens.obtained_at + idle * (1 - SPREAD * share_of(tokens))
 
 
 class KeepAlive:
@@ -79,7 +78,7 @@ class KeepAlive:
         """Renew what is due."""
         for account, idle in list(self._accounts.values()):
             tokens = account.tokens
-            if not idle or tokens is None or not tokens.refresh_token or self._clock() < renew_at(tokens, idle):
+            if not idle or tokens is None or not tokens.renewable or self._clock() < renew_at(tokens, idle):
                 continue
             await account.renew()
             await self._sleep(PAUSE)

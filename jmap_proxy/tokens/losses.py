@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jmap_proxy.tokens.report import LAST_MOMENT
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -46,6 +48,21 @@ def regular_life(losses: Sequence[Loss]) -> float | None:
     if len(lives) < 2 or max(lives) - min(lives) > SPREAD * max(lives):  # noqa: PLR2004 - one is no regularity
         return None
     return sum(lives) / len(lives)
+
+
+def likely_end(losses: Sequence[Loss], signed_in_at: float, now: float) -> float | None:
+    """Epoch seconds at which a sign-in is likely to end, None if nothing speaks for a moment to come.
+
+    Args:
+        losses: Those of the account, the oldest first.
+        signed_in_at: Epoch seconds of the sign-in, 0 if that is not known.
+        now: Epoch seconds; a sign-in that has outlived the others does not end as they did.
+    """
+    life = regular_life(losses)
+    if life is None or not signed_in_at or any(loss.signed_in_at == signed_in_at for loss in losses):
+        return None
+    end = signed_in_at + life
+    return end if max(0.0, now) < end <= LAST_MOMENT else None
 
 
 def likely_cause(losses: Sequence[Loss]) -> str:

@@ -18,10 +18,11 @@ from jmap_proxy.errors import StoreError, UpstreamRefusedToken
 from jmap_proxy.tokens.attempts import Attempts
 from jmap_proxy.tokens.backoff import CoolDown
 from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.history import History
 from jmap_proxy.tokens.journal import Attempt, may_ask, may_replay
-from jmap_proxy.tokens.losses import Loss, likely_cause
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
 from jmap_proxy.tokens.standing import Standing, clock_time
+from jmap_proxy.tokens.store import DamagedError
 from jmap_proxy.tokens.unsaved import UnsavedTokens
 from jmap_proxy.tokens.window import Freshness, Window
 
@@ -51,7 +52,7 @@ class TokenRefresher:
         jitter: A random number in [0, 1) for back-off.
         patience: Seconds that a caller waits for the shared refresh at most.
         replay: What the provider does about a refresh token that comes twice.
-        lost: Called with the reason when the sign-in is found to be lost, once for each loss.
+        lost: Called with the sign-in's id and the reason when it is found to be lost; other processes find it too.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class TokenRefresher:
         jitter: Callable[[], float] = random.random,
         patience: float = PATIENCE,
         replay: Replay = "strict",
-        lost: Callable[[str], None] = lambda _reason: None,
+        lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
     ) -> None:
         self._account = account
         self._store = store
@@ -77,6 +78,7 @@ class TokenRefresher:
         self._standing = Standing(account)
         self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
         self._attempts = Attempts(account, store)
+        self._history = History(store)
         self._cool_down = CoolDown()
         self._refused = ""
         self._task: asyncio.Task[None] | None = None
@@ -137,7 +139,7 @@ class TokenRefresher:
 
     def report(self) -> TokenReport:
         """How the account is doing; holds no secret."""
-        return self._standing.report(unsaved=self._unsaved.tokens is not None)
+        return self._standing.report(self._clock(), unsaved=self._unsaved.tokens is not None)
 
     @property
     def tokens(self) -> TokenSet | None:
@@ -156,7 +158,7 @@ class TokenRefresher:
             self._standing.be_unreadable(error, self._clock())
         else:
             if stored is not None:
-                self._adopt(stored)
+                await self._take_up(stored)
                 await self._resume(stored)
 
     async def _resume(self, stored: TokenSet) -> None:
@@ -174,7 +176,13 @@ class TokenRefresher:
         if stored is None and tokens is not None:
             self._forget()
         elif stored is not None and self._is_news(stored):
-            self._adopt(stored)
+            await self._take_up(stored)
+
+    async def wait_saved(self) -> None:
+        """Wait until a refresh that is under way has ended and nothing is in memory only."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        await self._unsaved.wait_saved()
 
     async def close(self) -> None:
         """Let a refresh that is under way come to its end, and try once more to save what could not be saved."""
@@ -189,18 +197,16 @@ class TokenRefresher:
         if step is Step.USE_AND_REFRESH:
             self._start()
         elif step is Step.WAIT:
-            await self._join(self._start())
+            task = self._start()
+            # while there is something to send, nobody waits for what somebody has already waited for in vain
+            if task is not self._overdue or standing.freshness(now) is Freshness.EXPIRED:
+                await self._join(task)
         if standing.tokens is None or standing.freshness(self._clock()) is Freshness.EXPIRED:
             raise self._failure()
         return standing.tokens.access_token
 
     async def _join(self, task: asyncio.Task[None]) -> None:
-        """Wait for the shared refresh; the caller looks at what came of it.
-
-        `patience` seconds at most, and not at all once somebody has waited for this one that long in vain.
-        """
-        if task is self._overdue:
-            return
+        """Wait for the shared refresh, `patience` seconds at most; the caller looks at what came of it."""
         done, _ = await asyncio.wait([task], timeout=self._patience)
         if not done:
             self._overdue = task
@@ -214,7 +220,7 @@ class TokenRefresher:
         """The shared task. Never raises; what came of it is in the standing."""
         store_error = None
         try:
-            async with self._store.lock():
+            async with self._unsaved.lock():
                 outcome = await self._refresh_locked()
         except StoreError as error:
             if self._standing.tokens is None:
@@ -232,19 +238,18 @@ class TokenRefresher:
 
     async def _refresh_locked(self) -> Outcome | None:
         """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
-        stored = await self._store.load()
+        stored = await self._stored()
         if stored is None:
             self._forget()
             return None
         if self._is_news(stored):
-            self._adopt(stored)
+            await self._take_up(stored)
             if self._standing.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
                 return None
         current = self._standing.tokens
         tokens = stored if current is None or stored.supersedes(current) else current
-        if not tokens.refresh_token:
-            reason = "the token is of no use any more and the provider gave no refresh token"
-            self._lose(reason, "")
+        if not tokens.renewable:
+            self._lose("the token is of no use any more and the provider gave no refresh token", tokens)
             return None
         if self._standing.is_refused(tokens.refresh_token) or self._standing.back_off.holds(self._clock()):
             return None
@@ -315,30 +320,39 @@ class TokenRefresher:
             outcome: The refusal.
             attempt: An earlier one whose answer was lost, None if there was none.
         """
-        stored = await self._store.load()
+        stored = await self._stored()
         if stored is not None and stored.refresh_token != tried.refresh_token and self._is_news(stored):
-            self._adopt(stored)
+            await self._take_up(stored)
             return
         reason = f"the provider refused the refresh token ({outcome.error})"
         if attempt is not None:
             reason += f": the answer of {clock_time(attempt.asked_at)} was lost, and it was spent then"
-        elif cause := await self._likely_cause(tried):
+        elif cause := await self._history.note(tried, self._clock()):
             reason += f": {cause}"
-        self._lose(reason, tried.refresh_token)
+        self._lose(reason, tried)
 
-    async def _likely_cause(self, tried: TokenSet) -> str:
-        """What the losses of this account have in common."""
+    def _lose(self, reason: str, tokens: TokenSet) -> None:
+        if self._standing.lose(reason, tokens.refresh_token, self._clock()):
+            self._lost(tokens.sign_in_id, reason)
+
+    async def _stored(self) -> TokenSet | None:
+        """What is stored; the tokens in memory stand in for a damaged file, which the next ones replace."""
         try:
-            return likely_cause(await self._store.note_loss(Loss(tried.signed_in_at, self._clock())))
-        except StoreError:
-            return ""
-
-    def _lose(self, reason: str, refresh_token: str) -> None:
-        if self._standing.lose(reason, refresh_token, self._clock()):
-            self._lost(reason)
+            return await self._store.load()
+        except DamagedError:
+            if self._standing.tokens is None:
+                raise
+            return self._standing.tokens
 
     def _is_news(self, stored: TokenSet) -> bool:
         return stored.supersedes(self._standing.tokens) and stored.access_token != self._refused
+
+    async def _take_up(self, tokens: TokenSet) -> None:
+        """As `_adopt`, for tokens of a sign-in that may be new here."""
+        before = self.sign_in_id
+        self._adopt(tokens)
+        if tokens.sign_in_id != before:
+            self._standing.likely_end_at = await self._history.likely_end(tokens, self._clock())
 
     def _adopt(self, tokens: TokenSet) -> None:
         self._standing.adopt(tokens)
@@ -370,7 +384,7 @@ async def create_token_refresher(
     jitter: Callable[[], float] = random.random,
     patience: float = PATIENCE,
     replay: Replay = "strict",
-    lost: Callable[[str], None] = lambda _reason: None,
+    lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 

@@ -7,7 +7,10 @@ from typing import Annotated
 
 import msgspec
 
-Moment = Annotated[float, msgspec.Meta(ge=0, le=253402300799)]
+LAST_MOMENT = 253402300799.0
+"""The end of the year 9999 in epoch seconds, where calendars end."""
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=LAST_MOMENT)]
 """Epoch seconds that a calendar knows."""
 
 
@@ -37,6 +40,7 @@ class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         clock_ahead: Seconds that this machine's clock is ahead of the provider's, None if that is not known.
         answer_lost: A refresh was asked for and its answer never came, so the refresh token may be spent.
+        likely_end_at: When the sign-in is likely to end, since those before it have all lived equally long.
     """
 
     state: State
@@ -49,3 +53,4 @@ class TokenReport(msgspec.Struct, frozen=True, kw_only=True):
     last_error_at: Moment | None = None
     clock_ahead: float | None = None
     answer_lost: bool = False
+    likely_end_at: Moment | None = None

@@ -26,6 +26,7 @@ class Standing:
         tokens: The current ones, None if there are none.
         window: When they are due.
         back_off: The refreshes that failed since they came.
+        likely_end_at: Epoch seconds at which the sign-in is likely to end, None if nothing is known.
     """
 
     def __init__(self, account: str) -> None:
@@ -33,6 +34,7 @@ class Standing:
         self.tokens: TokenSet | None = None
         self.window = Window(0.0, 0.0, 0.0, 0.0)
         self.back_off = BackOff()
+        self.likely_end_at: float | None = None
         self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
         self._lost_refresh_token: str | None = None
         self._store_error: StoreError | None = None
@@ -71,6 +73,8 @@ class Standing:
 
     def adopt(self, tokens: TokenSet) -> None:
         """These are the current ones now, and all is well."""
+        if self.tokens is None or tokens.sign_in_id != self.tokens.sign_in_id:
+            self.likely_end_at = None
         self.tokens = tokens
         self.window = Window.of(tokens)
         self.back_off = BackOff()
@@ -157,9 +161,9 @@ class Standing:
             retry_after=max(1.0, self.back_off.until - now),
         )
 
-    def report(self, *, unsaved: bool) -> TokenReport:
+    def report(self, now: float, *, unsaved: bool) -> TokenReport:
         """What there is to tell; `unsaved`: the current tokens are in memory only."""
-        tokens = self.tokens
+        tokens, foretold = self.tokens, self.likely_end_at
         due = max(self.window.expires_at if self._waits_for_the_end else self.window.soft_at, self.back_off.until)
         return TokenReport(
             state=self._state(unsaved=unsaved),
@@ -167,11 +171,12 @@ class Standing:
             generation=self.generation,
             obtained_at=tokens.obtained_at if tokens else None,
             expires_at=tokens.expires_at if tokens else None,
-            next_refresh_at=due if tokens and tokens.refresh_token and self.renewable else None,
+            next_refresh_at=due if tokens and tokens.renewable and self.renewable else None,
             last_error=self._last_error,
             last_error_at=self._last_error_at,
             clock_ahead=self._clock_ahead,
             answer_lost=self._waits_for_the_end or (self._failure is not None and self._failure.answer_lost),
+            likely_end_at=foretold if foretold is not None and now < foretold and self.renewable else None,
         )
 
     def _state(self, *, unsaved: bool) -> State:
@@ -189,3 +194,8 @@ class Standing:
 def clock_time(moment: float) -> str:
     """A moment as a person reads it in a log: "2026-03-01 12:00:05 UTC"."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def clock_day(moment: float) -> str:
+    """The day of a moment: "2026-03-01"."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d")

@@ -21,7 +21,7 @@ from jmap_proxy import files
 from jmap_proxy.errors import StoreError
 from jmap_proxy.locks import async_file_lock
 from jmap_proxy.tokens.envelope import EnvelopeError, NewerFormError, key_id_of, seal, unseal
-from jmap_proxy.tokens.journal import Attempt
+from jmap_proxy.tokens.journal import Attempt, read_attempt
 from jmap_proxy.tokens.losses import Loss, with_loss
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ _T = TypeVar("_T")
 
 PREVIOUS = ".previous"
 """Ends the name of the file with the generation before the last; that one is proven when it has been renewed."""
+
+DAMAGED = ".damaged"
+"""Ends the name of a damaged token file that was set aside."""
 
 LOSSES_KEPT = 10
 """Lost sign-ins of an account that are remembered."""
@@ -66,6 +69,9 @@ class TokenStore(Protocol):
 
     async def end_attempt(self) -> None:
         """The outcome is known, and nothing was spent. Raises StoreError."""
+
+    async def losses(self) -> list[Loss]:
+        """The losses that are known, the oldest first. Raises StoreError."""
 
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Note that a sign-in was lost; all losses that are known, the oldest first. Raises StoreError."""
@@ -104,27 +110,47 @@ def read_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | None:
         return previous
 
 
-def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeys) -> None:
+def write_tokens(folder: Path, tokens: TokenSet, keys: DataKeys, *, over_damaged: bool = False) -> None:
     """Store the tokens durably; what was there is kept as the previous generation. Blocks.
+
+    Args:
+        folder: Of the token files.
+        tokens: The tokens.
+        keys: Where the data key comes from.
+        over_damaged: They come from those that stood in the file before it was damaged. It is set aside then.
 
     Raises:
         StoreError: it cannot be written, or what is there cannot be read and so is not overwritten.
     """
     files.private_folder(folder)
     path = token_file(folder, tokens.account)
-    read_tokens(folder, tokens.account, keys)
+    try:
+        read_tokens(folder, tokens.account, keys)
+    except DamagedError:
+        if not over_damaged or not _follows_on(path.with_suffix(PREVIOUS), tokens, keys):
+            raise
     try:
         stored = _read_file(path, tokens.account, keys)
         if stored is not None and stored.sign_in_id == tokens.sign_in_id:
             files.copy_durably(path, path.with_suffix(PREVIOUS))
         else:
             files.remove_durably(path.with_suffix(PREVIOUS))  # it may be another user's
-    except DamagedError:  # the previous one has stood in for it
-        files.copy_durably(path, path.with_suffix(".damaged"))
+    except DamagedError as damaged:
+        files.copy_durably(path, path.with_suffix(DAMAGED))
+        log.error("token file damaged, it is set aside and written anew", account=tokens.account, error=damaged.detail)
     key = keys.current()
     files.write_durably(path, seal(tokens, key))
     if (latest := keys.current()) != key:  # a rekey has gone by between the two
         files.write_durably(path, seal(tokens, latest))
+
+
+def _follows_on(previous: Path, tokens: TokenSet, keys: DataKeys) -> bool:
+    """Whether nothing says that the damaged file was of another sign-in than these tokens."""
+    try:
+        before = _read_file(previous, tokens.account, keys)
+    except StoreError:
+        return True
+    return before is None or before.sign_in_id == tokens.sign_in_id
 
 
 def _read_file(path: Path, account: str, keys: DataKeys) -> TokenSet | None:
@@ -158,9 +184,9 @@ async def load_tokens(folder: Path, account: str, keys: DataKeys) -> TokenSet | 
     return await asyncio.to_thread(read_tokens, folder, account, keys)
 
 
-async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeys) -> None:
+async def save_tokens(folder: Path, tokens: TokenSet, keys: DataKeys, *, over_damaged: bool = False) -> None:
     """`write_tokens`, off the event loop: durable when it returns, also if the caller is cancelled meanwhile."""
-    await asyncio.to_thread(write_tokens, folder, tokens, keys)
+    await asyncio.to_thread(write_tokens, folder, tokens, keys, over_damaged=over_damaged)
 
 
 class FileTokenStore:
@@ -178,6 +204,7 @@ class FileTokenStore:
         self._account = account
         self._keys = keys
         self._lock_patience = lock_patience
+        self._sign_in_id = ""
 
     @property
     def path(self) -> Path:
@@ -185,17 +212,24 @@ class FileTokenStore:
         return token_file(self._folder, self._account)
 
     async def load(self) -> TokenSet | None:
-        """See `load_tokens`."""
-        return await load_tokens(self._folder, self._account, self._keys)
+        """See `load_tokens`; a file that is gone together with its folder is not taken for a sign-out."""
+        tokens = await load_tokens(self._folder, self._account, self._keys)
+        if tokens is None:
+            await asyncio.to_thread(self._check_folder)
+        self._sign_in_id = tokens.sign_in_id if tokens is not None else ""
+        return tokens
 
     async def save(self, tokens: TokenSet) -> None:
-        """See `save_tokens`."""
-        await save_tokens(self._folder, tokens, self._keys)
+        """See `save_tokens`. A damaged file makes room for tokens of the sign-in that was stored there before."""
+        await asyncio.to_thread(self._check_folder)
+        over_damaged = tokens.sign_in_id == self._sign_in_id
+        await save_tokens(self._folder, tokens, self._keys, over_damaged=over_damaged)
+        self._sign_in_id = tokens.sign_in_id
 
     async def attempt(self) -> Attempt | None:
         """See `TokenStore`; a note that cannot be understood counts as none."""
         raw = await asyncio.to_thread(files.read_private, self._beside(".attempt"))
-        return None if raw is None else _parsed(raw, Attempt)
+        return None if raw is None else read_attempt(raw)
 
     async def begin_attempt(self, attempt: Attempt) -> None:
         """See `TokenStore`."""
@@ -205,19 +239,36 @@ class FileTokenStore:
         """See `TokenStore`."""
         await asyncio.to_thread(files.remove_durably, self._beside(".attempt"))
 
+    async def losses(self) -> list[Loss]:
+        """See `TokenStore`; a list that cannot be understood counts as none."""
+        raw = await asyncio.to_thread(files.read_private, self._beside(".losses"))
+        return (_parsed(raw, list[Loss]) if raw is not None else None) or []
+
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """See `TokenStore`; a list that cannot be understood is begun anew."""
-        path = self._beside(".losses")
-        raw = await asyncio.to_thread(files.read_private, path)
-        known = (_parsed(raw, list[Loss]) if raw is not None else None) or []
-        known = with_loss(known, loss)[-LOSSES_KEPT:]
-        await asyncio.to_thread(files.write_durably, path, msgspec.json.encode(known) + b"\n")
+        known = with_loss(await self.losses(), loss)[-LOSSES_KEPT:]
+        await asyncio.to_thread(files.write_durably, self._beside(".losses"), msgspec.json.encode(known) + b"\n")
         return known
+
+    async def first_to_tell(self, sign_in_id: str) -> bool:
+        """Note that the user is told of the loss of that sign-in; False if somebody else has told them already.
+
+        Raises:
+            StoreError: it cannot be noted.
+        """
+        path, note = self._beside(".told"), sign_in_id.encode() + b"\n"
+        async with self.lock():
+            if await asyncio.to_thread(files.read_private, path) == note:
+                return False
+            await asyncio.to_thread(files.write_durably, path, note)
+        return True
 
     async def remove(self) -> bool:
         """Forget the account's tokens; whether there were any. Raises StoreError."""
         await self.end_attempt()
-        await asyncio.to_thread(files.remove_durably, self._beside(PREVIOUS))
+        for suffix in (PREVIOUS, DAMAGED, ".told"):
+            await asyncio.to_thread(files.remove_durably, self._beside(suffix))
+        self._sign_in_id = ""
         return await asyncio.to_thread(files.remove_durably, self.path)
 
     @asynccontextmanager
@@ -225,11 +276,18 @@ class FileTokenStore:
         """Hold the account's lock file.
 
         Raises:
-            StoreError: another process has held it for `lock_patience` seconds, or it cannot be made.
+            StoreError: another process has held it for `lock_patience` seconds, it cannot be made, or the folder with
+                the tokens has gone.
         """
+        await asyncio.to_thread(self._check_folder)
         await asyncio.to_thread(files.private_folder, self._folder)
         async with async_file_lock(self.path.with_suffix(".lock"), self._lock_patience):
             yield
+
+    def _check_folder(self) -> None:
+        """See that the folder is there if tokens were read from it: one made anew would hide that it is not mounted."""
+        if self._sign_in_id and not self._folder.exists():
+            raise StoreError(f"{self._folder} is not there any more", hint="see that its disk is mounted")
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_suffix(suffix)

@@ -1,17 +1,22 @@
-"""Tokens that the disk did not take: served from memory meanwhile, and written again until it takes them."""
+"""Tokens that the disk did not take: served from memory meanwhile, and written again until it takes them.
+
+What is on the disk is spent then, and no other process may send it: the account's lock stays held until it is replaced.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
 from jmap_proxy.tokens import backoff
+from jmap_proxy.tokens.store import DamagedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
@@ -41,7 +46,27 @@ class UnsavedTokens:
         self._saved = saved
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._held: AsyncExitStack | None = None
         self.tokens: TokenSet | None = None
+
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
+        """Hold the store's lock, one task at a time; it is let go of with the last tokens that are in memory only.
+
+        Raises:
+            StoreError: as the store's.
+        """
+        async with self._turn:
+            if self._held is None:
+                async with AsyncExitStack() as held:
+                    await held.enter_async_context(self._store.lock())
+                    self._held = held.pop_all()
+            try:
+                yield
+            finally:
+                if self.tokens is None:
+                    await self._let_go()
 
     def keep(self, tokens: TokenSet) -> None:
         """Try to save these from now on, instead of any earlier ones."""
@@ -53,6 +78,11 @@ class UnsavedTokens:
         """Nothing is left to be saved."""
         self.tokens = None
 
+    async def wait_saved(self) -> None:
+        """Wait until there is nothing left to be saved."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
     async def close(self) -> None:
         """Stop trying, after one more try."""
         if self._task is not None:
@@ -61,6 +91,13 @@ class UnsavedTokens:
                 await self._task
         if self.tokens is not None and not await self._save():
             log.error("the latest tokens are lost", account=self.tokens.account)
+        async with self._turn:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            await held.aclose()
 
     async def _save_in_the_end(self) -> None:
         failures = 0
@@ -76,16 +113,20 @@ class UnsavedTokens:
         They are picked with the lock held: a refresh that held it before may have brought newer ones.
         """
         try:
-            async with self._store.lock():
-                tokens = self.tokens
-                if tokens is None:
-                    return True
-                stored = await self._store.load()
-                if stored is not None and not stored.supersedes(tokens):
-                    await self._store.save(tokens)
+            async with self.lock():
+                if self.tokens is not None:
+                    await self._write(self.tokens)
+                    self.tokens = None
+                    self._saved()
         except Exception:  # noqa: BLE001 - whatever it is, it is tried again; what it was has been told before
             return False
-        if self.tokens is tokens:
-            self.tokens = None
-            self._saved()
-        return self.tokens is None
+        return True
+
+    async def _write(self, tokens: TokenSet) -> None:
+        """Save them, unless the account was signed out or in by somebody who did not wait for the lock."""
+        try:
+            stored = await self._store.load()
+        except DamagedError:
+            stored = tokens
+        if stored is not None and not stored.supersedes(tokens):
+            await self._store.save(tokens)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,6 +41,11 @@ def refreshed(generation: int, *, life: float = HOUR, rotated: str = "") -> Refr
     return Refreshed(access_token=f"access-{generation}", refresh_token=rotated, life=life)
 
 
+def renamed(path: Path, name: str) -> Path:
+    """Give the file or folder another name; the path by that name."""
+    return path.rename(path.with_name(name))
+
+
 class MemoryStore:
     """A token store in memory that writes down what is asked of it, and fails when it is told to."""
 
@@ -50,7 +56,7 @@ class MemoryStore:
         self.load_error: StoreError | None = None
         self.save_error: Exception | None = None
         self.open_attempt: Attempt | None = None
-        self.losses: list[Loss] = []
+        self.known_losses: list[Loss] = []
         self._lock = asyncio.Lock()
 
     async def load(self) -> TokenSet | None:
@@ -84,10 +90,14 @@ class MemoryStore:
         """Forget the attempt."""
         self.open_attempt = None
 
+    async def losses(self) -> list[Loss]:
+        """Return the losses."""
+        return self.known_losses
+
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Note a loss."""
-        self.losses.append(loss)
-        return self.losses
+        self.known_losses.append(loss)
+        return self.known_losses
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

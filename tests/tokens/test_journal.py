@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.tokens.journal import GRACE, Attempt, Replay, may_ask, may_replay
+from jmap_proxy.tokens.journal import GRACE, Attempt, Replay, may_ask, may_replay, read_attempt
 from jmap_proxy.tokens.window import Freshness
 from tests.tokens.builders import NOW, token_set
 
@@ -63,3 +63,48 @@ def test_the_grace_is_short(after: float) -> None:
     if not -1 < after < GRACE + 1:
         assert not asked_again
     assert not may_replay(attempt, "strict", NOW + after)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {**msgspec.to_builtins(Attempt.of(token_set(), NOW)), "schema_version": 2},
+        {**msgspec.to_builtins(Attempt.of(token_set(refresh_token="other"), NOW)), "schema_version": 2, "new": []},
+        {"schema_version": 2, "asked_at": "2027-01-15"},
+        {"schema_version": 3},
+    ],
+)
+def test_a_note_of_a_newer_program_counts_as_open(note: dict[str, object]) -> None:
+    """What it says of the tokens is not known: they may have been spent."""
+    attempt = read_attempt(msgspec.json.encode(note))
+    assert attempt is not None
+    assert attempt.concerns(token_set())
+    assert not may_ask(attempt, token_set(), "strict", Freshness.AGEING, NOW, refused=False)
+    again = read_attempt(msgspec.json.encode(attempt))
+    assert again == attempt
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"{", b"[]", b"{}", b'{"schema_version": 1}', b'{"schema_version": "2"}', b"\xff"]
+)
+def test_a_note_that_cannot_be_understood_is_none(raw: bytes) -> None:
+    """It tells nothing."""
+    assert read_attempt(raw) is None
+
+
+@given(st.binary())
+def test_any_bytes_can_be_read(raw: bytes) -> None:
+    """Nothing is raised."""
+    read_attempt(raw)
+
+
+def test_a_note_is_read_as_it_was_written() -> None:
+    """By another process."""
+    attempt = Attempt.of(token_set(), NOW)
+    assert read_attempt(msgspec.json.encode(attempt) + b"\n") == attempt
+
+
+def test_where_there_is_no_refresh_token_none_can_be_spent() -> None:
+    """Client credentials are asked for again at once."""
+    tokens = token_set(refresh_token="", grant_type="client_credentials")
+    assert may_ask(Attempt.of(tokens, NOW), tokens, "strict", Freshness.AGEING, NOW, refused=False)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.tokens.losses import DAY, Loss, likely_cause, regular_life, with_loss
+from jmap_proxy.tokens.losses import DAY, Loss, likely_cause, likely_end, regular_life, with_loss
 
 
 def losses(*days: float) -> list[Loss]:
@@ -54,3 +54,38 @@ def test_a_loss_that_several_notice_is_one() -> None:
     known = with_loss(with_loss([], loss), Loss(loss.signed_in_at, loss.lost_at + 5))
     assert known == [loss]
     assert likely_cause(known) == ""
+
+
+def test_the_next_end_is_foretold() -> None:
+    """A sign-in lives as long as those before it."""
+    known, begun = losses(7, 7), 2e9
+    assert likely_end(known, begun, begun) == begun + 7 * DAY
+    assert likely_end(known, begun, begun + 6.9 * DAY) == begun + 7 * DAY
+
+
+@pytest.mark.parametrize(
+    ("known", "signed_in_at", "now"),
+    [
+        (losses(7), 2e9, 2e9),
+        (losses(7, 30), 2e9, 2e9),
+        (losses(7, 7), 0.0, 0.0),
+        (losses(7, 7), losses(7, 7)[-1].signed_in_at, 1e9),
+        (losses(7, 7), 2e9, 2e9 + 7 * DAY),
+        (losses(1e6, 1e6), 253402300000.0, 2e9),
+    ],
+    ids=["one loss", "no regularity", "age unknown", "lost itself", "outlived", "after all calendars"],
+)
+def test_what_nothing_speaks_for_is_not_foretold(known: list[Loss], signed_in_at: float, now: float) -> None:
+    """Nor what has not come true."""
+    assert likely_end(known, signed_in_at, now) is None
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1e10), st.floats(0, 1e10)).map(lambda pair: Loss(*pair))),
+    st.floats(0, 1e11),
+    st.floats(0, 1e11),
+)
+def test_a_foretold_end_is_a_moment_to_come(known: list[Loss], signed_in_at: float, now: float) -> None:
+    """Whatever the times are."""
+    end = likely_end(known, signed_in_at, now)
+    assert end is None or end > now

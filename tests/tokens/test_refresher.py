@@ -9,6 +9,7 @@ from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.outcome import Transient
 from jmap_proxy.tokens.report import State
+from jmap_proxy.tokens.window import Window
 from tests.support.clock import Clock
 from tests.tokens.builders import HOUR, NOW, Provider, make_bench, refreshed, token_set
 
@@ -38,6 +39,10 @@ class Untouchable:
     async def end_attempt(self) -> None:
         """Fail."""
         raise AssertionError
+
+    async def losses(self) -> list[Loss]:
+        """Know of none."""
+        return []
 
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Fail."""
@@ -244,5 +249,5 @@ async def test_the_report_tells_times_and_generation() -> None:
     report = (await make_bench(token_set(7))).refresher.report()
     assert (report.issuer, report.generation) == ("https://sso.example.com", 7)
     assert (report.obtained_at, report.expires_at) == (NOW, NOW + HOUR)
-    assert report.next_refresh_at == NOW + HOUR - 300
+    assert report.next_refresh_at == Window.of(token_set(7)).soft_at
     assert (report.state, report.last_error, report.last_error_at) == (State.OK, "", None)

@@ -21,7 +21,13 @@ async def after_a_crash(
     store, clock, provider, lost = MemoryStore(token_set(life=life)), Clock(), Provider(*outcomes), list[str]()
     store.open_attempt = Attempt.of(token_set(), asked_at)
     refresher = await create_token_refresher(
-        "alice", store, provider, clock=clock, jitter=lambda: 0.0, replay=replay, lost=lost.append
+        "alice",
+        store,
+        provider,
+        clock=clock,
+        jitter=lambda: 0.0,
+        replay=replay,
+        lost=lambda _, reason: lost.append(reason),
     )
     return Bench(clock, store, provider, refresher), lost
 
@@ -100,7 +106,7 @@ async def test_a_rejection_after_a_lost_answer_is_explained() -> None:
         with pytest.raises(SignInNeeded, match="2027-01-15 07:59:55 UTC was lost"):
             await bench.token()
     assert len(lost) == 1
-    assert bench.store.losses == []
+    assert bench.store.known_losses == []
 
 
 @pytest.mark.parametrize("before", [(), (Transient("busy"),), (LOST,)], ids=["at once", "busy", "lost again"])
@@ -182,7 +188,7 @@ async def test_a_client_that_is_refused_keeps_its_tokens() -> None:
 async def test_regular_losses_are_explained() -> None:
     """With what is known of providers that end sign-ins at a certain age."""
     bench = await make_bench(token_set(signed_in_at=NOW - 7 * DAY), Rejected("invalid_grant"))
-    bench.store.losses = [Loss(NOW - 15 * DAY, NOW - 8 * DAY)]
+    bench.store.known_losses = [Loss(NOW - 15 * DAY, NOW - 8 * DAY)]
     bench.expire()
     with pytest.raises(SignInNeeded, match="after 7 days"):
         await bench.token()

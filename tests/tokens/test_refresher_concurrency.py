@@ -155,3 +155,20 @@ async def test_a_provider_that_hangs_costs_one_patience_not_one_each_time() -> N
     bench.provider.gate.set()
     await bench.refresher.close()
     assert await bench.token() == "access-2"
+
+
+async def test_who_has_nothing_to_send_waits_though_somebody_has_waited_in_vain() -> None:
+    """The answer may come a moment after the first one has given up: no 503 for those who can still wait."""
+    bench = await make_bench(token_set(), patience=0.05)
+    (first,) = await waiting_callers(bench, 1)
+    with pytest.raises(TokenDelayed):
+        await first
+    second = asyncio.create_task(bench.token())
+    refused = asyncio.create_task(bench.refresher.replace_rejected("access-1"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not second.done()
+    assert not refused.done()
+    bench.provider.gate.set()
+    assert [await second, await refused] == ["access-2"] * 2
+    assert len(bench.provider.asked) == 1

@@ -26,7 +26,7 @@ def test_adopting_tokens_makes_all_well() -> None:
     standing.be_unreadable(StoreError("damaged"), NOW)
     standing.fail(Transient("down"), NOW, 1.0)
     standing.adopt(token_set(3))
-    report = standing.report(unsaved=False)
+    report = standing.report(NOW, unsaved=False)
     assert (report.state, report.generation, report.last_error) == (State.OK, 3, "")
     assert standing.is_current("access-3")
     assert not standing.back_off.holds(NOW)
@@ -42,7 +42,7 @@ def test_states_of_a_signed_in_account(unsaved: bool, fails: bool, state: State)
     standing.adopt(token_set())
     if fails:
         standing.fail(Transient("down"), NOW, 0.5)
-    assert standing.report(unsaved=unsaved).state is state
+    assert standing.report(NOW, unsaved=unsaved).state is state
 
 
 def test_a_refused_refresh_token_is_known_by_itself() -> None:
@@ -52,7 +52,7 @@ def test_a_refused_refresh_token_is_known_by_itself() -> None:
     standing.lose("refused", "refresh-1", NOW)
     assert standing.is_refused("refresh-1")
     assert not standing.is_refused("refresh-2")
-    assert standing.report(unsaved=False).next_refresh_at is None
+    assert standing.report(NOW, unsaved=False).next_refresh_at is None
 
 
 def test_the_reason_is_the_nearest_one() -> None:
@@ -68,3 +68,18 @@ def test_the_reason_is_the_nearest_one() -> None:
     assert standing.failure(NOW, asking=False).hint == "move it away"
     standing.forget(NOW)
     assert isinstance(standing.failure(NOW, asking=False), SignInNeeded)
+
+
+def test_a_foretold_end_is_told_until_it_comes() -> None:
+    """Of this sign-in only: the next one's end is another, and one that has come already is told as it is."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    standing.likely_end_at = NOW + HOUR
+    assert standing.report(NOW, unsaved=False).likely_end_at == NOW + HOUR
+    assert standing.report(NOW + HOUR, unsaved=False).likely_end_at is None
+    standing.adopt(token_set(2))
+    assert standing.report(NOW, unsaved=False).likely_end_at == NOW + HOUR
+    standing.lose("refused", "refresh-1", NOW)
+    assert standing.report(NOW, unsaved=False).likely_end_at is None
+    standing.adopt(token_set(sign_in_id="second"))
+    assert standing.report(NOW, unsaved=False).likely_end_at is None

@@ -1,3 +1,4 @@
+import asyncio
 import multiprocessing
 import os
 import stat
@@ -19,7 +20,7 @@ from jmap_proxy.tokens.keychain import Keychain
 from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION
-from tests.tokens.builders import NOW, token_set
+from tests.tokens.builders import NOW, renamed, token_set
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100)
 ODD_NAMES = ["..", ".", "a/b", "../../etc/passwd", "a.lock", "é" * 100, "ann@example.com", "%2e", "a\\b", "%"]
@@ -293,3 +294,98 @@ def test_a_file_of_the_first_version_is_read_and_written_anew(folder: Path, keys
     assert read_tokens(folder, "alice", keys) == token_set(5)
     write_tokens(folder, token_set(6), keys)
     assert read_tokens(folder, "alice", keys) == token_set(6)
+
+
+async def test_a_loss_is_told_by_one(folder: Path, keys: Keychain) -> None:
+    """Of all processes, however often they ask, also after a restart; the next sign-in's loss by one again."""
+    stores = [FileTokenStore(folder, "alice", keys) for _ in range(5)]
+    for sign_in_id in ("first", "second"):
+        told = await asyncio.gather(*(store.first_to_tell(sign_in_id) for store in stores))
+        assert sum(told) == 1
+        assert await FileTokenStore(folder, "alice", keys).first_to_tell(sign_in_id) is False
+    assert mode(folder / "alice.told") == 0o600
+
+
+async def test_a_damaged_file_makes_room_for_what_came_from_it(store: FileTokenStore) -> None:
+    """For tokens of the sign-in that this store has held; it is set aside, and goes with the sign-out."""
+    await store.save(token_set())
+    store.path.write_bytes(b"damaged")
+    with pytest.raises(StoreError, match="damaged"):
+        await store.save(token_set(2, sign_in_id="second"))
+    await store.save(token_set(2))
+    assert await store.load() == token_set(2)
+    damaged = store.path.with_suffix(".damaged")
+    assert damaged.read_bytes() == b"damaged"
+    await store.remove()
+    assert not damaged.exists()
+
+
+async def test_a_store_that_has_seen_nothing_leaves_a_damaged_file(folder: Path, keys: Keychain) -> None:
+    """It cannot know what stood there."""
+    await FileTokenStore(folder, "alice", keys).save(token_set())
+    store = FileTokenStore(folder, "alice", keys)
+    store.path.write_bytes(b"damaged")
+    with pytest.raises(StoreError, match="damaged"):
+        await store.save(token_set(2))
+    assert store.path.read_bytes() == b"damaged"
+
+
+@pytest.mark.parametrize("content", [b"garbage", None])
+def test_an_unreadable_generation_before_speaks_against_nothing(
+    folder: Path, keys: Keychain, content: bytes | None
+) -> None:
+    """It may be as damaged as the last one."""
+    for generation in (1, 2):
+        write_tokens(folder, token_set(generation), keys)
+    path = token_file(folder, "alice")
+    path.write_bytes(b"damaged")
+    previous = path.with_suffix(".previous")
+    previous.unlink() if content is None else previous.write_bytes(content)
+    write_tokens(folder, token_set(3), keys, over_damaged=True)
+    assert read_tokens(folder, "alice", keys) == token_set(3)
+
+
+@pytest.mark.parametrize("file", ["newer", "open"])
+def test_only_a_damaged_file_makes_room(folder: Path, keys: Keychain, file: str) -> None:
+    """One of a newer program, or one that others could have read, stays."""
+    write_tokens(folder, token_set(), keys)
+    path = token_file(folder, "alice")
+    if file == "newer":
+        path.write_bytes(seal(token_set(schema_version=SCHEMA_VERSION + 1), keys.current()))
+    else:
+        path.chmod(0o644)
+    before = path.read_bytes()
+    with pytest.raises(StoreError):
+        write_tokens(folder, token_set(2), keys, over_damaged=True)
+    assert path.read_bytes() == before
+
+
+async def test_a_folder_that_has_gone_is_no_sign_out(store: FileTokenStore, folder: Path) -> None:
+    """It is not made anew either: what is written there would be hidden when its disk is mounted again."""
+    assert await store.load() is None
+    await store.save(token_set())
+    away = renamed(folder, "away")
+    with pytest.raises(StoreError, match=f"{folder} is not there any more"):
+        await store.load()
+    with pytest.raises(StoreError, match=f"{folder} is not there any more"):
+        async with store.lock():
+            raise AssertionError
+    assert len(list(away.parent.glob("tokens"))) == 0
+    renamed(away, "tokens")
+    assert await store.load() == token_set()
+    await store.remove()
+    assert await store.load() is None
+    renamed(folder, "away")
+    async with store.lock():
+        assert await store.load() is None
+
+
+async def test_a_note_of_a_newer_program_counts_as_open(store: FileTokenStore) -> None:
+    """Not as none, as a damaged one does."""
+    await store.save(token_set())
+    path = store.path.with_suffix(".attempt")
+    path.write_bytes(b'{"schema_version": 2}')
+    path.chmod(0o600)
+    attempt = await store.attempt()
+    assert attempt is not None
+    assert attempt.concerns(token_set())

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
+import pytest
 from structlog.testing import capture_logs
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens.unsaved import UnsavedTokens
 from tests.tokens.builders import MemoryStore, token_set
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class Sleeps:
@@ -122,3 +128,69 @@ async def test_the_owner_is_told_when_all_is_saved() -> None:
     unsaved.keep(token_set(2))
     await unsaved.close()
     assert told == [True]
+
+
+async def test_the_lock_is_held_until_the_disk_has_taken_them() -> None:
+    """Over all tries; what is in the store meanwhile is for nobody."""
+    store, sleeps, unsaved = full_disk()
+    async with unsaved.lock():
+        unsaved.keep(token_set(2))
+    for _ in range(2):
+        await sleeps.asked.get()
+        sleeps.end_one()
+    await sleeps.asked.get()
+    assert [event for event in store.events if "lock" in event] == ["lock"]
+    store.save_error = None
+    sleeps.end_one()
+    await unsaved.wait_saved()
+    assert store.events[-2:] == ["saved 2", "unlock"]
+
+
+async def test_a_retry_waits_for_the_refresh_that_has_the_lock() -> None:
+    """And writes what that one has brought, not what it has spent."""
+    store, sleeps, unsaved = full_disk()
+    async with unsaved.lock():
+        unsaved.keep(token_set(2))
+    await sleeps.asked.get()
+    store.save_error = None
+    async with unsaved.lock():
+        sleeps.end_one()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert store.tokens == token_set(1)
+        unsaved.keep(token_set(3))
+    await unsaved.wait_saved()
+    assert [event for event in store.events if event.startswith("saved")] == ["saved 3"]
+
+
+async def test_a_lock_that_cannot_be_had_is_asked_for_again() -> None:
+    """The next time as if nothing had been."""
+    fails = [True]
+
+    class Locked(MemoryStore):
+        """A store whose lock somebody else has, once."""
+
+        @asynccontextmanager
+        async def lock(self) -> AsyncIterator[None]:
+            """Fail once."""
+            if fails:
+                fails.clear()
+                raise StoreError("held by another process")
+            async with super().lock():
+                yield
+
+    store = Locked(token_set())
+    unsaved = UnsavedTokens(store, lambda: 1.0, lambda: None)
+    with pytest.raises(StoreError):
+        async with unsaved.lock():
+            raise AssertionError
+    async with unsaved.lock():
+        assert store.events == ["lock"]
+    assert store.events == ["lock", "unlock"]
+
+
+async def test_with_nothing_unsaved_nothing_is_waited_for() -> None:
+    """A refresher that is exchanged is closed at once."""
+    _, _, unsaved = full_disk()
+    await unsaved.wait_saved()
+    await unsaved.close()
