@@ -14,7 +14,15 @@ import msgspec
 
 from jmap_proxy.addresses import check_addresses
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import DEFAULT_PORTS, Origin, parse_origin, parse_web_origin, split_url
+from jmap_proxy.origins import (
+    DEFAULT_PORTS,
+    AllowedOrigins,
+    Origin,
+    parse_allowed,
+    parse_origin,
+    parse_web_origin,
+    split_url,
+)
 from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
@@ -77,9 +85,9 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return parse_origin(self.server)
 
     @property
-    def allowed_origins(self) -> frozenset[Origin]:
+    def allowed_origins(self) -> AllowedOrigins:
         """The origins that may get the account's token."""
-        return frozenset({self.server_origin, *(parse_origin(origin) for origin in self.upstream_origins)})
+        return AllowedOrigins.of(self.server_origin, self.upstream_origins)
 
     @property
     def session_url(self) -> str:
@@ -258,12 +266,21 @@ def _check_account(name: str, account: Account) -> None:
     for key, url in (("server", account.server), ("issuer", account.issuer)):
         if url:
             _check_url(f"{where}.{key}", url)
-    for origin in account.upstream_origins:
-        if _check_url(f"{where}.upstream_origins", origin) not in ("", "/"):
-            raise ConfigError(f"{where}.upstream_origins: {origin!r} has a path", hint="name origins only")
+    for number, origin in enumerate(account.upstream_origins):
+        _check_upstream_origin(f"{where}.upstream_origins[{number}]", origin)
     if any(not _SCOPE.fullmatch(scope) for scope in account.scopes or ()):
         raise ConfigError(f"{where}.scopes: each scope is one word (RFC 6749 §3.3)")
     _check_client(where, account)
+
+
+def _check_upstream_origin(key: str, text: str) -> None:
+    try:
+        allowed = parse_allowed(text)
+    except ValueError as error:
+        hint = 'for example "https://files.example.com", or "https://*.example.com" for all names below example.com'
+        raise ConfigError(f"{key}: {error}", hint=hint) from None  # not repeated: it can hold a password
+    if isinstance(allowed, Origin) and not allowed.is_safe_for_secrets:
+        raise ConfigError(f"{key}: the token would leave this machine over plain http", hint="use https")
 
 
 def _check_client(where: str, account: Account) -> None:

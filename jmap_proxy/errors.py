@@ -5,7 +5,10 @@
     ├── StoreError                  a file of the state folder cannot be used
     ├── ProviderError               the identity provider's metadata or keys cannot be used
     │   └── AnswerLost              it may have acted, but its answer did not come whole
+    ├── DiscoveryError              what a sign-in needs to know of the server was not found; nothing was saved
+    │   └── ServerUnreachable       nothing that can be used answers there
     ├── SignInError                 a sign-in did not succeed; nothing was saved
+    │   └── WrongPerson             somebody else signed in than was named
     ├── TokenError                  there is no token to forward the request with
     │   ├── SignInNeeded            only the user can mend it
     │   ├── ClientRefused           the provider does not accept the client; carries Retry-After
@@ -25,6 +28,7 @@
         ├── UpstreamRefusedToken    it refuses even a fresh token
         ├── UpstreamOriginRefused   it names an origin that may not get the token
         └── UpstreamMalformed       its answer is not what RFC 8620 asks for
+            └── UpstreamSessionRefused  it answers the request for its Session with an error
 
 Foreign exceptions are translated into these once, where the foreign library is called. No message, hint or
 attribute ever holds a token, a key, a code or a secret.
@@ -114,12 +118,34 @@ class AnswerLost(ProviderError):
     title = "The identity provider's answer was lost"
 
 
+class DiscoveryError(JmapProxyError):
+    """What a sign-in needs to know of the server was not found, or what was found cannot be used."""
+
+    code = "discovery"
+    title = "The server or its identity provider was not found"
+    exit_code = 69
+
+
+class ServerUnreachable(DiscoveryError):
+    """No name, no connection, no TLS, no answer in time."""
+
+    code = "server-unreachable"
+    title = "The server cannot be reached"
+
+
 class SignInError(JmapProxyError):
     """A sign-in did not succeed; nothing was saved."""
 
     code = "sign-in-failed"
     title = "The sign-in did not succeed"
     exit_code = 77
+
+
+class WrongPerson(SignInError):
+    """Somebody else signed in than was named; nothing was saved."""
+
+    code = "wrong-person"
+    title = "Somebody else signed in"
 
 
 class TokenError(JmapProxyError):
@@ -428,3 +454,12 @@ class UpstreamMalformed(UpstreamError):
 
     code = "upstream-malformed"
     title = "The JMAP server's answer is malformed"
+
+
+class UpstreamSessionRefused(UpstreamMalformed):
+    """The JMAP server answers the request for its Session with an error, such as 404 or 403."""
+
+    def __init__(self, answered: int) -> None:
+        detail = f"the server answers {answered} to the request for its Session"
+        super().__init__(detail, hint="check the account's server")
+        self.forbidden = answered == 403  # noqa: PLR2004 - the status of HTTP

@@ -8,6 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _WEB_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
@@ -20,6 +24,15 @@ _ABSOLUTE = re.compile(
 )
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITYLESS = re.compile(r"(?:https?|wss?):(?=/(?!/))", re.IGNORECASE)
+
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII)
+_PUBLIC_SUFFIX = re.compile(
+    r"(?:ac|co|com|edu|gob|gouv|gov|govt|ltd|mil|ne|net|nom|or|org|plc|sch)\.[a-z]{2}", re.ASCII
+)
+"""The usual second levels of country domains. The whole list is long and changes; a pattern is the user's own word."""
+
+_OWN_NAMES = frozenset({"internal", "local", "localdomain", "localhost"})
+"""Top levels of this machine and its network, where names have no certificates that say whose they are."""
 
 _URL_TEXT = re.compile(r"[!\"$-\[\]-~]+")  # printable ASCII but for "#" and the backslash
 
@@ -72,6 +85,54 @@ def is_below(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) and not host.startswith(".")
 
 
+@dataclass(frozen=True, slots=True)
+class OriginPattern:
+    """All https origins below a name, on one port. A token may get there, so whoever can have a name below can have it.
+
+    Attributes:
+        base: The name; at least two labels.
+        port: Of the origins.
+    """
+
+    base: str
+    port: int = DEFAULT_PORTS["https"]
+
+    def __contains__(self, origin: object) -> bool:
+        """Whether it is an origin with one or more labels in front of the base."""
+        return (
+            isinstance(origin, Origin)
+            and (origin.scheme, origin.port) == ("https", self.port)
+            and origin.host.endswith(f".{self.base}")
+            and all(map(_LABEL.fullmatch, origin.host.removesuffix(f".{self.base}").split(".")))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedOrigins:
+    """The origins that may get an account's token.
+
+    Attributes:
+        exact: These.
+        patterns: And all of these.
+    """
+
+    exact: frozenset[Origin]
+    patterns: tuple[OriginPattern, ...] = ()
+
+    @classmethod
+    def of(cls, server: Origin, texts: Iterable[str]) -> AllowedOrigins:
+        """A server's own, and those that the texts name, each an origin or a pattern. Raises ValueError."""
+        named = [parse_allowed(text) for text in texts]
+        return cls(
+            frozenset({server, *(each for each in named if isinstance(each, Origin))}),
+            tuple(each for each in named if isinstance(each, OriginPattern)),
+        )
+
+    def __contains__(self, origin: object) -> bool:
+        """Whether the token may go there."""
+        return origin in self.exact or any(origin in pattern for pattern in self.patterns)
+
+
 def split_url(url: str) -> tuple[Origin, str]:
     """Split an absolute URL or URL template into its origin and the rest, which is kept byte for byte.
 
@@ -100,6 +161,33 @@ def _host(authority: str) -> str:
 def parse_origin(url: str) -> Origin:
     """The origin of an absolute URL; raises ValueError as `split_url` does."""
     return split_url(url)[0]
+
+
+def parse_allowed(text: str) -> Origin | OriginPattern:
+    """An origin that may get a token, or a pattern of such: `https://*.example.com`, with a port if it is another one.
+
+    Raises:
+        ValueError: neither, or one that says too much: anybody can have a name below `com` or `co.uk`.
+    """
+    scheme, wildcard, rest = text.partition("://*.")
+    if not wildcard:
+        return _bare_origin(text)
+    if scheme.lower() != "https":
+        raise ValueError("a pattern is for https only")
+    base = _bare_origin(f"https://{rest}")
+    labels = base.host.split(".")
+    if not all(map(_LABEL.fullmatch, labels)) or not labels[-1][0].isalpha():
+        raise ValueError("behind *. there must be a name, not an address")
+    if len(labels) < 2 or _PUBLIC_SUFFIX.fullmatch(base.host) or labels[-1] in _OWN_NAMES:  # noqa: PLR2004
+        raise ValueError("behind *. there must be a name that has one owner, for example *.example.com")
+    return OriginPattern(base.host, base.port)
+
+
+def _bare_origin(text: str) -> Origin:
+    origin, rest = split_url(text)
+    if rest not in ("", "/"):
+        raise ValueError("it has a path; name origins only")
+    return origin
 
 
 def locate(url: str, base: str) -> tuple[Origin, str]:

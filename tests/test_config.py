@@ -84,7 +84,17 @@ def test_where_the_session_is(server: str, session: str) -> None:
 def test_who_may_get_the_token() -> None:
     """The server's origin and those named besides, nothing else."""
     origins = parse_config(EVERY_KEY).account("alice").allowed_origins
-    assert origins == {parse_origin("https://mail.example.com"), parse_origin("https://blobs.example.com")}
+    assert origins.exact == {parse_origin("https://mail.example.com"), parse_origin("https://blobs.example.com")}
+    assert origins.patterns == ()
+
+
+def test_origins_may_be_named_by_a_pattern() -> None:
+    """All below a name, and still nothing else."""
+    config = parse_config(f'{ALICE}upstream_origins = ["https://*.example.net"]')
+    origins = config.account("alice").allowed_origins
+    assert parse_origin("https://shard.example.net") in origins
+    assert parse_origin("https://mail.example.com") in origins
+    assert parse_origin("https://shard.example.com") not in origins
 
 
 @pytest.mark.parametrize(
@@ -107,8 +117,10 @@ def test_who_may_get_the_token() -> None:
         (f"{ALICE}scopes = ['open id']", "accounts.alice.scopes: each scope is one word"),
         (f"{ALICE}scopes = ['']", "accounts.alice.scopes"),
         (f'{ALICE}scopes = ["a\\nb"]', "accounts.alice.scopes"),
-        (f"{ALICE}upstream_origins = ['https://m.example/x']", "accounts.alice.upstream_origins.* has a path"),
-        (f"{ALICE}upstream_origins = ['http://m.example']", "accounts.alice.upstream_origins: .*plain http"),
+        (f"{ALICE}upstream_origins = ['https://m.example/x']", "accounts.alice.upstream_origins.0.: it has a path"),
+        (f"{ALICE}upstream_origins = ['http://m.example']", "accounts.alice.upstream_origins.0.: .*plain http"),
+        (f"{ALICE}upstream_origins = ['https://a.example', 'https://*.com']", "upstream_origins.1.: .*one owner"),
+        (f"{ALICE}upstream_origins = ['https://me:pw@m.example']", r"upstream_origins.0.: not an absolute[^@]*$"),
         (ALICE.replace("https://mail", "http://mail"), "accounts.alice.server: .*plain http"),
         (ALICE.replace("https://sso", "http://sso"), "accounts.alice.issuer: .*plain http"),
         (ALICE.replace("https://mail", "mail"), "accounts.alice.server: not an absolute"),

@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from jmap_proxy.origins import (
     DEFAULT_PORTS,
+    AllowedOrigins,
     Origin,
+    OriginPattern,
     is_below,
     is_loopback,
     locate,
+    parse_allowed,
     parse_origin,
     parse_web_origin,
     split_url,
@@ -222,3 +225,142 @@ def test_urls_are_resolved_as_strings(url: str, expected: str) -> None:
 def test_names_are_matched_by_whole_labels(host: str, pattern: str, *, fits: bool) -> None:
     """A name that only looks like one below another is not."""
     assert is_below(host, pattern) is fits
+
+
+BELOW = AllowedOrigins.of(
+    parse_origin("https://mail.example.org"), ["https://*.Example.com", "https://*.b.example:8443"]
+)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://mail.example.org",
+        "https://api.example.com",
+        "https://PHL.API.Example.COM:443/path",
+        "wss://api.example.com/ws",
+        "https://a_b.example.com",
+        "https://xn--mller-kva.example.com",
+        "https://a.b.example:8443",
+    ],
+)
+def test_what_is_below_an_allowed_name_is_allowed(url: str) -> None:
+    """One or more labels in front of it, in any spelling, on the port given."""
+    assert parse_origin(url) in BELOW
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "https://evil-example.com",
+        "https://evilexample.com",
+        "https://example.com.evil.net",
+        "https://api.example.com.evil.net",
+        "https://api.example.com:8443",
+        "https://a.b.example",
+        "http://api.example.com",
+        "https://api..example.com",
+        "https://-.example.com.evil",
+        "https://-a.example.com.",
+        "https://api-.example.com",
+        "https://api.mail.example.org",
+        "https://127.0.0.1",
+        "https://[::1]",
+        "https://localhost",
+    ],
+)
+def test_what_only_looks_like_it_is_not(url: str) -> None:
+    """The name itself, names that end or begin like it, other ports, plain http, addresses, empty labels."""
+    try:
+        origin = parse_origin(url)
+    except ValueError:
+        return  # no URL of that host can be made at all
+    assert origin not in BELOW
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com@evil.net",
+        "https://api.example.com@evil.net",
+        "https://evil.net\\.example.com",
+        "https://evil.net#.example.com",
+        "https://evil.net/.example.com",
+        "https://evil.net?.example.com",
+        "https://evil.net%2f.example.com",
+        "https://api.example.com.",
+        "https://m\u00fcller.example.com",
+        "https://api.example\u3002com",
+        "https://api.\u212aexample.com",
+        "https://*.example.com",
+    ],
+)
+def test_no_spelling_of_a_url_gets_by(url: str) -> None:
+    """User info, other separators, a trailing dot, letters that only look like it: refused, or the host that it is."""
+    try:
+        origin = parse_origin(url)
+    except ValueError:
+        return
+    assert origin.host == "evil.net"
+    assert origin not in BELOW
+
+
+LABELS = st.lists(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?", fullmatch=True), min_size=1, max_size=3)
+
+
+@given(front=LABELS, port=st.sampled_from([443, 8443]))
+def test_a_pattern_is_about_whole_labels(front: list[str], port: int) -> None:
+    """What stands in front of the base is one label or more, and a label that only ends like the base is another."""
+    pattern = OriginPattern("example.com", port)
+    assert Origin("https", ".".join([*front, "example.com"]), port) in pattern
+    assert Origin("https", ".".join(front) + "example.com", port) not in pattern
+    assert Origin("https", ".".join(["example.com", *front]), port) not in pattern
+    assert Origin("https", ".".join([*front, "example.com"]), port + 1) not in pattern
+    assert Origin("http", ".".join([*front, "example.com"]), port) not in pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("http://*.example.com", "https only"),
+        ("ws://*.example.com", "https only"),
+        ("wss://*.example.com", "https only"),
+        ("https://*.com", "one owner"),
+        ("https://*.localhost", "one owner"),
+        ("https://*.here.localhost", "one owner"),
+        ("https://*.lan.local", "one owner"),
+        ("https://*.co.uk", "one owner"),
+        ("https://*.COM.au", "one owner"),
+        ("https://*.0.0.1", "not an address"),
+        ("https://*.127.0.0.1", "not an address"),
+        ("https://*.example.0x7f", "not an address"),
+        ("https://*.[::1]", "not an address"),
+        ("https://*.a..example.com", "not an address"),
+        ("https://*.", "not an absolute"),
+        ("https://*", "not an absolute"),
+        ("https://*example.com", "not an absolute"),
+        ("https://a.*.example.com", "not an absolute"),
+        ("https://*.*.example.com", "not an absolute"),
+        ("https://*.example.com.", "not an absolute"),
+        ("https://*.m\u00fcller.example", "not an absolute"),
+        ("https://*.example.com@evil.net", "not an absolute"),
+        ("https://me@*.example.com", "not an absolute"),
+        ("https://*.example.com:0", "port"),
+        ("https://*.example.com:*", "not an absolute"),
+        ("https://*.example.com/jmap", "path"),
+        ("https://mail.example.com/jmap", "path"),
+        ("*.example.com", "not an absolute"),
+    ],
+)
+def test_a_pattern_that_says_too_much_is_refused(text: str, told: str) -> None:
+    """A wildcard stands once, in front, of a name that can have one owner, and over https."""
+    with pytest.raises(ValueError, match=told):
+        parse_allowed(text)
+
+
+def test_patterns_have_one_spelling() -> None:
+    """As origins have."""
+    assert parse_allowed("HTTPS://*.Example.COM:443/") == OriginPattern("example.com")
+    assert parse_allowed("https://*.example.co.uk:8443") == OriginPattern("example.co.uk", 8443)
+    assert parse_allowed("https://mail.example.com") == Origin("https", "mail.example.com", 443)

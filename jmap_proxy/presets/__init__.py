@@ -21,12 +21,14 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         title: Its name, for people.
         hosts: Of servers that are of this kind: names, or `*.example.com` for all names below that one.
+        realms: What such servers call themselves in the challenge of a 401 (RFC 9110 §11.5), from the first letter on.
         notes: What its users should know, in one or two sentences.
         account: Keys of `[accounts.NAME]`.
     """
 
     title: str
     hosts: tuple[str, ...] = ()
+    realms: tuple[str, ...] = ()
     notes: str = ""
     account: dict[str, Any] = {}
 
@@ -42,9 +44,15 @@ def presets() -> dict[str, Preset]:
     }
 
 
-def preset_for(host: str) -> str:
-    """The name of the preset that fits a server's host, "" if none is known to. Matches whole labels only."""
+def preset_for(host: str, realm: str = "") -> str:
+    """The name of the preset that fits a server, "" if none is known to. Matches whole labels only.
+
+    Args:
+        host: Of the server.
+        realm: What it calls itself in its challenge, "" if nothing; the host counts more.
+    """
     for name, preset in presets().items():
         if any(is_below(host, pattern) for pattern in preset.hosts):
             return name
-    return ""
+    called = (name for name, preset in presets().items() if realm and realm.startswith(preset.realms))
+    return next(called, "")
