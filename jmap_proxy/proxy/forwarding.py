@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from jmap_proxy.proxy.door.access import Visitor
+    from jmap_proxy.proxy.passage import Passage
     from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.proxy.session.sessions import Sessions
     from jmap_proxy.proxy.session.target import Target
@@ -63,6 +64,7 @@ class Forwarding:
         session: The account's Session, by which `target` was found.
         target: Where it goes.
         bounds: What it may cost.
+        passage: Is told when its answer begins.
     """
 
     request: web.BaseRequest
@@ -71,3 +73,4 @@ class Forwarding:
     session: Session
     target: Target
     bounds: Bounds
+    passage: Passage

@@ -24,6 +24,7 @@ from jmap_proxy.proxy.door.cors import cors_fields, is_preflight, preflight_fiel
 from jmap_proxy.proxy.events.event_source import forward_events
 from jmap_proxy.proxy.forward import forward
 from jmap_proxy.proxy.forwarding import Forwarding
+from jmap_proxy.proxy.passage import SESSION, Passage, Unobserved
 from jmap_proxy.proxy.session.endpoint import Kind
 from jmap_proxy.proxy.session.sessions import ACCEPT
 from jmap_proxy.proxy.session.target import check_path, is_session_path, resolve
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.door.access import Visitor
     from jmap_proxy.proxy.door.door import Door
     from jmap_proxy.proxy.forwarding import Bounds, Plane
+    from jmap_proxy.proxy.passage import Observer
     from jmap_proxy.proxy.session.session import Session
 
 SESSION_METHODS = frozenset({"GET", "HEAD"})
@@ -59,14 +61,16 @@ class Handler:
     Args:
         planes: By account; looked up for each request, so that they may be exchanged at any time.
         bounds: What a request may cost.
+        observer: Is told of the requests, and must not take long.
 
     Attributes:
         bounds: As above; may be exchanged at any time.
     """
 
-    def __init__(self, planes: Mapping[str, Plane], bounds: Bounds) -> None:
+    def __init__(self, planes: Mapping[str, Plane], bounds: Bounds, observer: Observer | None = None) -> None:
         self._planes = planes
         self.bounds = bounds
+        self._observer = observer or Unobserved()
         self._streams = Streams()
 
     def at(self, door: Door) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
@@ -81,12 +85,23 @@ class Handler:
         """End those that were opened by a local key that is none of these any more."""
         self._streams.end_without(key_digests)
 
+    def open_streams(self) -> Mapping[tuple[str, str], int]:
+        """How many event streams and WebSockets are open, by account and kind."""
+        return self._streams.counts()
+
     async def answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors come as RFC 9457 problem details."""
+        passage = Passage(self._observer)
+        response = await self._answer_anyhow(door, request, passage)
+        passage.answer(response.status)
+        return response
+
+    async def _answer_anyhow(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         try:
-            return await self._answer(door, request)
+            return await self._answer(door, request, passage)
         except JmapProxyError as error:
             _log_error(request, error)
+            passage.fail(error)
             response = _problem(door, request, error)
             if "Expect" in request.headers or isinstance(error, BodyTimeout):
                 response.force_close()  # the client may send the body or not; what follows would be a guess
@@ -96,6 +111,7 @@ class Handler:
         except web.RequestPayloadError:
             broken = RequestMalformed("the chunks of the request body cannot be read")
             _log_error(request, broken)
+            passage.fail(broken)
             if request.writer.output_size:
                 cut(request)
             response = _problem(door, request, broken)
@@ -106,16 +122,18 @@ class Handler:
             if request.writer.output_size:
                 cut(request)  # in the middle of an answer, a second one would look like its rest
             unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
+            passage.fail(unforeseen)
             return _problem(door, request, unforeseen)
 
-    async def _answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         if is_preflight(request.method, request.headers):
             return _answer_preflight(door, request)
         visitor = door.enter(request)
         check_path(request.raw_path)
-        return await self._answer_visitor(visitor, request)
+        passage.account = visitor.account
+        return await self._answer_visitor(visitor, request, passage)
 
-    async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         plane = self._planes.get(visitor.account)
         if plane is None:
             raise KeyRefused(
@@ -124,20 +142,23 @@ class Handler:
             )
         with plane.uses:
             if is_session_path(request.raw_path):
+                passage.kind = SESSION
                 return await _answer_session(request, plane, visitor)
             session = await plane.sessions.known()
             if self._planes.get(visitor.account) is plane:
-                return await self._forward(visitor, request, plane, session)
-        return await self._answer_visitor(visitor, request)  # it was exchanged meanwhile, and would end a stream late
+                return await self._forward(visitor, request, plane, session, passage)
+        # the plane was exchanged meanwhile, and would end a stream late
+        return await self._answer_visitor(visitor, request, passage)
 
     async def _forward(
-        self, visitor: Visitor, request: web.BaseRequest, plane: Plane, session: Session
+        self, visitor: Visitor, request: web.BaseRequest, plane: Plane, session: Session, passage: Passage
     ) -> web.StreamResponse:
         target = resolve(request.method, request.raw_path, session)
-        forwarding = Forwarding(request, visitor, plane, session, target, self.bounds)
+        passage.kind = target.kind.value
+        forwarding = Forwarding(request, visitor, plane, session, target, self.bounds, passage)
         if target.kind not in STREAMS:
             return await forward(forwarding)
-        with self._streams.listed(visitor.account, visitor.key_digest):
+        with self._streams.listed(visitor.account, visitor.key_digest, passage.kind):
             return await STREAMS[target.kind](forwarding)
 
 

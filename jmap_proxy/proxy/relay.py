@@ -20,6 +20,7 @@ from jmap_proxy.proxy.wire.headers import to_client
 if TYPE_CHECKING:
     from jmap_proxy.proxy.door.access import Visitor
     from jmap_proxy.proxy.forwarding import Forwarding
+    from jmap_proxy.proxy.upstream.sender import Answer
 
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
@@ -35,7 +36,7 @@ NO_BODY = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 log = structlog.get_logger("jmap_proxy.proxy")
 
 
-async def relay(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+async def relay(forwarding: Forwarding, upstream: Answer) -> web.StreamResponse:
     """Pass the answer, its body unread, on.
 
     If the server breaks off in the middle, the client's connection is cut too, so that half a body never looks like a
@@ -57,6 +58,7 @@ async def relay(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> web
         if isinstance(response, web.Response):
             response.body = await upstream.content.readexactly(upstream.content_length or 0)
             return response
+        forwarding.passage.answer(upstream.status)
         await response.prepare(request)
         async for chunk in upstream.content.iter_any():
             await response.write(chunk)
@@ -74,12 +76,12 @@ async def relay(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> web
     return response
 
 
-def answer_fields(upstream: aiohttp.ClientResponse, visitor: Visitor) -> list[tuple[str, str]]:
+def answer_fields(upstream: Answer, visitor: Visitor) -> list[tuple[str, str]]:
     """The header fields of an answer for the client, but for its framing and Location."""
     return [*to_client(upstream.headers.items()), VARY, *cors_fields(visitor.web_origin)]
 
 
-async def _comes_at_once(upstream: aiohttp.ClientResponse) -> bool:
+async def _comes_at_once(upstream: Answer) -> bool:
     """Whether the answer's body is small, and there or broken off already."""
     length, content = upstream.content_length, upstream.content
     if length is None or length > SMALL:
@@ -94,7 +96,7 @@ async def _comes_at_once(upstream: aiohttp.ClientResponse) -> bool:
     return True
 
 
-def _head(forwarding: Forwarding, upstream: aiohttp.ClientResponse, *, whole: bool) -> web.StreamResponse:
+def _head(forwarding: Forwarding, upstream: Answer, *, whole: bool) -> web.StreamResponse:
     length = upstream.content_length
     kind = web.Response if whole else web.StreamResponse
     response = kind(status=upstream.status, reason=upstream.reason)
@@ -109,7 +111,7 @@ def _head(forwarding: Forwarding, upstream: aiohttp.ClientResponse, *, whole: bo
     return response
 
 
-def _location(forwarding: Forwarding, upstream: aiohttp.ClientResponse) -> str:
+def _location(forwarding: Forwarding, upstream: Answer) -> str:
     """Where to look instead, or where an upload was put; only ever a local URL, "" for none."""
     if "Location" not in upstream.headers:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,23 +13,24 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """The tasks that serve event streams and WebSockets, each with its account and the digest of its key."""
+    """The tasks that serve event streams and WebSockets, each with its account, the digest of its key and its kind."""
 
     def __init__(self) -> None:
-        self._owners: dict[asyncio.Task[object], tuple[str, str]] = {}
+        self._owners: dict[asyncio.Task[object], tuple[str, str, str]] = {}
 
     @contextmanager
-    def listed(self, account: str, key_digest: str = "") -> Iterator[None]:
+    def listed(self, account: str, key_digest: str = "", kind: str = "") -> Iterator[None]:
         """Count the current task as a stream while the context is open.
 
         Args:
             account: Whose it is.
             key_digest: Of the local key that opened it, "" where none was needed.
+            kind: What it is, to be counted by.
         """
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("not in a task")
-        self._owners[task] = account, key_digest
+        self._owners[task] = account, key_digest, kind
         try:
             yield
         finally:
@@ -36,16 +38,20 @@ class Streams:
 
     def end(self, account: str | None = None) -> None:
         """Cancel the streams of an account, or all; their clients connect again."""
-        for task, (owner, _) in list(self._owners.items()):
+        for task, (owner, _, _) in list(self._owners.items()):
             if account in (None, owner):
                 task.cancel()
 
     def end_without(self, key_digests: AbstractSet[str]) -> None:
         """Cancel the streams that were opened by a key that is none of these any more."""
-        for task, (_, key_digest) in list(self._owners.items()):
+        for task, (_, key_digest, _) in list(self._owners.items()):
             if key_digest and key_digest not in key_digests:
                 task.cancel()
 
     def count(self, account: str) -> int:
         """How many streams an account has open."""
-        return sum(owner == account for owner, _ in self._owners.values())
+        return sum(owner == account for owner, _, _ in self._owners.values())
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """How many there are, by account and kind."""
+        return Counter((account, kind) for account, _, kind in self._owners.values())

@@ -128,6 +128,7 @@ async def proxy_to(
     first_byte: float = 4.0,
     patience: float = 0.2,
     source: Any = None,
+    observer: Any = None,
     **listening: Any,
 ) -> AsyncIterator[Proxy]:
     """A proxy in front of the Session URL `server`; `listening` is for its listener."""
@@ -140,7 +141,7 @@ async def proxy_to(
     ):
         exchange = Exchange(http, source or tokens, policy.allowed, first_byte=first_byte)
         sessions = Sessions("alice", exchange, server, policy)
-        handler = Handler({"alice": Plane(exchange, sessions)}, bounds or Bounds())
+        handler = Handler({"alice": Plane(exchange, sessions)}, bounds or Bounds(), observer)
         door = door or Door({KEY: "alice", "orphan": "bob"}.get)
         listener = Listener(handler.at(door), patience=patience, **listening)
         proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens)

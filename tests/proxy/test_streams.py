@@ -65,6 +65,15 @@ async def test_a_stream_that_ends_by_itself_is_not_counted() -> None:
     await asyncio.sleep(0)
 
 
+async def test_streams_are_counted_by_account_and_kind() -> None:
+    """As long as they are open."""
+    streams = Streams()
+    assert streams.counts() == {}
+    with streams.listed("alice", "k", "events"):
+        assert streams.counts() == {("alice", "events"): 1}
+    assert streams.counts() == {}
+
+
 async def test_only_tasks_are_streams() -> None:
     """Nothing else could be ended."""
     refused: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

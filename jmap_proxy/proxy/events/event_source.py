@@ -33,6 +33,7 @@ from jmap_proxy.retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     from jmap_proxy.proxy.forwarding import Forwarding
+    from jmap_proxy.proxy.upstream.sender import Answer
 
 IDENTITY = ("Accept-Encoding", "identity")
 """Events are asked for uncompressed (measured: Cyrus mislabels them)."""
@@ -47,6 +48,8 @@ MISSED_PINGS = 3
 
 KEEP_ALIVE = 15.0
 """Seconds without the server after which the client gets a comment, so that one that has gone is noticed."""
+
+EVENTS = "text/event-stream"
 
 COMMENT = b":\n"
 
@@ -122,6 +125,7 @@ class _Stream:
                 if upstream.status != HTTPStatus.OK or not _is_events(upstream):
                     return await relay(forwarding, upstream)
                 self._response.headers.extend(answer_fields(upstream, forwarding.visitor))
+                forwarding.passage.answer(upstream.status)
                 await self._response.prepare(forwarding.request)
                 await self._pass_on(upstream, limit)
         except TimeoutError:
@@ -166,7 +170,7 @@ class _Stream:
         await self._response.write_eof()
         return self._response
 
-    async def _join_on(self, upstream: aiohttp.ClientResponse, limit: asyncio.Timeout) -> None:
+    async def _join_on(self, upstream: Answer, limit: asyncio.Timeout) -> None:
         """Pass on what the next stream tells, unless changes may have been missed between the two.
 
         A server that has set no event id cannot be asked for them; a client that connects again asks for what is new.
@@ -177,7 +181,7 @@ class _Stream:
             return
         await self._pass_on(upstream, limit)
 
-    async def _pass_on(self, upstream: aiohttp.ClientResponse, limit: asyncio.Timeout) -> None:
+    async def _pass_on(self, upstream: Answer, limit: asyncio.Timeout) -> None:
         """Pass the events on until the server ends its stream or breaks off; `limit` ends a silence that is too long.
 
         Thousands of clients wait here, so that few frames and timers lie below.
@@ -200,7 +204,7 @@ class _Stream:
             stated = self._closes_after_state and self._splice.stated
             self.goes_on = self._splice.can_resume and not stated
 
-    def _take_refusal(self, upstream: aiohttp.ClientResponse) -> None:
+    def _take_refusal(self, upstream: Answer) -> None:
         """A refusal that lasts ends the client's stream; when the client asks again, it is told why.
 
         200 with something else than events is a gateway's page while the server is away.
@@ -241,8 +245,8 @@ def closes_after_state(url: str) -> bool:
     return any(name.lower() == "closeafter" and value == "state" for name, value in query)
 
 
-def _is_events(upstream: aiohttp.ClientResponse) -> bool:
+def _is_events(upstream: Answer) -> bool:
     """Whether the answer can be read as events; how it is framed makes no difference, nor does a type left out."""
-    typed = "Content-Type" in upstream.headers
+    media_type = upstream.headers.get("Content-Type", EVENTS).partition(";")[0].strip().lower()
     coding = upstream.headers.get("Content-Encoding", "identity").strip().lower()
-    return (not typed or upstream.content_type == "text/event-stream") and coding in {"", "identity"}
+    return media_type == EVENTS and coding in {"", "identity"}

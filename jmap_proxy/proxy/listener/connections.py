@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp.http import StreamWriter
+from aiohttp.http import SERVER_SOFTWARE, StreamWriter
 
 from jmap_proxy.errors import HeadTimeout, JmapProxyError, RequestMalformed, TooManyConnections
 from jmap_proxy.proxy.wire.broken_body import break_body
@@ -48,6 +48,10 @@ LONGEST_FIELD = 32 << 10
 
 MOST_FIELDS = 128
 """Header fields of a request."""
+
+
+SERVER = "jmap-proxy"
+"""In answers that no server has written."""
 
 
 class _WithoutContents(logging.Filter):
@@ -266,10 +270,13 @@ class Writer(StreamWriter):
     """A writer that sends field bytes that are not UTF-8 as they came; aiohttp's leaves them out.
 
     Such are file names in Content-Disposition of servers that still send ISO 8859-1 (RFC 9110 §5.5).
+    Nor does it name aiohttp and Python, with their versions, to everybody who asks (RFC 9110 §10.2.4).
     """
 
     async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
         """Keep the head to be sent with the first bytes of the body. Raises ValueError for control characters."""
+        if headers.get("Server") == SERVER_SOFTWARE:
+            headers["Server"] = SERVER
         if is_utf8("".join(headers.values())):
             await super().write_headers(status_line, headers)
             return

@@ -13,6 +13,7 @@ from jmap_proxy.proxy.listener.admission import SHARE, Admission
 from jmap_proxy.proxy.listener.connections import Server
 from jmap_proxy.proxy.wire.framing import check_framing, is_last
 from jmap_proxy.proxy.wire.problem import problem_response
+from jmap_proxy.request_id import begin_request
 
 if TYPE_CHECKING:
     import socket
@@ -142,6 +143,7 @@ class Listener:
         if task is not None:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
+        begin_request()  # aiohttp has made the task for this request alone
         try:
             check_framing(request.method, request.version, request.headers)
         except Refused as error:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from jmap_proxy.origins import Origin
 
 _SESSION_PLACE = re.compile(r"(?P<mount>.*?)/(?:\.well-known/jmap|jmap(?:/session)?)/?", re.DOTALL)
@@ -34,7 +36,7 @@ class Policy:
     """
 
     server: Origin
-    allowed: frozenset[Origin]
+    allowed: Container[Origin]
     rewrite: Literal["map", "force"] = "map"
     mount: str = ""
 

@@ -15,6 +15,7 @@ from jmap_proxy.errors import (
     UpstreamError,
     UpstreamMalformed,
     UpstreamOriginRefused,
+    UpstreamSessionRefused,
     UpstreamSlow,
     UpstreamUnreachable,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from jmap_proxy.proxy.session.policy import Policy
     from jmap_proxy.proxy.upstream.exchange import Exchange
+    from jmap_proxy.proxy.upstream.sender import Answer
 
 SIZE_LIMIT = 8 << 20
 SMALL = 256 << 10
@@ -141,7 +143,7 @@ class Sessions:
         self._latest = session
 
 
-async def _read(response: aiohttp.ClientResponse, clock: Callable[[], float]) -> bytes:
+async def _read(response: Answer, clock: Callable[[], float]) -> bytes:
     if response.status != HTTPStatus.OK:
         raise _refused(response, clock())
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
@@ -157,10 +159,10 @@ async def _read(response: aiohttp.ClientResponse, clock: Callable[[], float]) ->
     return bytes(body)
 
 
-def _refused(response: aiohttp.ClientResponse, now: float) -> UpstreamError:
-    detail = f"the server answers {response.status} to the request for its Session"
+def _refused(response: Answer, now: float) -> UpstreamError:
     if response.status not in BUSY:
-        return UpstreamMalformed(detail, hint="check the account's server")
+        return UpstreamSessionRefused(response.status)
+    detail = f"the server answers {response.status} to the request for its Session"
     told = parse_retry_after(response.headers.get("Retry-After"), now)
     wait = SHORT_WAIT if told is None else min(told, LONGEST_WAIT)
     return UpstreamBusy(detail, hint="try again later", retry_after=wait)

@@ -35,10 +35,15 @@ class Body(Protocol):
 
     Attributes:
         length: Bytes, None where it is not known beforehand (then it is sent chunked).
+        whole: All of it where it is in memory, else None.
     """
 
     @property
     def length(self) -> int | None:
+        """See the class."""
+
+    @property
+    def whole(self) -> bytes | None:
         """See the class."""
 
     async def can_replay(self) -> bool:
@@ -59,12 +64,12 @@ class BufferedBody:
     """A body in memory."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self.whole = data
         self.length = len(data)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body from its start, in pieces that do not hold up the event loop."""
-        view = memoryview(self._data)
+        view = memoryview(self.whole)
         for start in range(0, len(view), CHUNK):
             yield bytes(view[start : start + CHUNK])
 
@@ -152,6 +157,8 @@ class SpooledBody:
     Only one pass runs at a time. A step of a pass that is cancelled comes to its end before the lock is free for the
     next pass, so that no chunk is lost and none is recorded twice.
     """
+
+    whole = None
 
     def __init__(self, source: AsyncIterator[bytes], length: int | None, limit: int, folder: str = "") -> None:
         self.length = length

@@ -17,19 +17,19 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
 
 from jmap_proxy.errors import TokenDelayed, UpstreamOriginRefused, UpstreamSilent, UpstreamSlow, UpstreamUnreachable
 from jmap_proxy.origins import Origin, parse_origin
+from jmap_proxy.proxy.upstream.sender import Sender
 from jmap_proxy.proxy.wire.framing import check_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Container
 
     from jmap_proxy.errors import UpstreamError
     from jmap_proxy.proxy.source import TokenSource
     from jmap_proxy.proxy.upstream.body import Body
+    from jmap_proxy.proxy.upstream.sender import Answer
     from jmap_proxy.proxy.wire.headers import Field
 
 REPEATABLE = frozenset({"GET", "HEAD"})
@@ -86,12 +86,12 @@ class Exchange:
         self,
         http: aiohttp.ClientSession,
         source: TokenSource,
-        allowed: frozenset[Origin],
+        allowed: Container[Origin],
         *,
         first_byte: float = 4.0,
     ) -> None:
         self.first_byte = first_byte
-        self._http = http
+        self._sender = Sender(http)
         self._source = source
         self._allowed = allowed
 
@@ -100,7 +100,7 @@ class Exchange:
         await self._in_time(self._due(), self._source.ensure_valid_token())
 
     @asynccontextmanager
-    async def send(self, call: Call) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def send(self, call: Call) -> AsyncIterator[Answer]:
         """The server's answer, never a 401; it is released when the context ends.
 
         Raises:
@@ -122,7 +122,7 @@ class Exchange:
         finally:
             response.close()  # a connection whose answer has come whole is back in the pool already
 
-    async def _send_with_retry(self, call: Call) -> aiohttp.ClientResponse:
+    async def _send_with_retry(self, call: Call) -> Answer:
         due = self._due()
         token = await self._in_time(due, self._source.ensure_valid_token())
         left = due - _now()
@@ -145,24 +145,17 @@ class Exchange:
         response.close()
         raise self._source.refused_again(token)
 
-    async def _send(self, call: Call, token: str, due: float) -> aiohttp.ClientResponse:
-        headers = CIMultiDict(call.fields)
-        headers["Authorization"] = f"Bearer {token}"
-        if call.body is not None and call.body.length is not None:
-            headers["Content-Length"] = str(call.body.length)
+    async def _send(self, call: Call, token: str, due: float) -> Answer:
+        fields = [*call.fields, ("Authorization", f"Bearer {token}")]
         now = _now()
         end = end_of_step(due, now)
-        times = call.timeout
+        times = aiohttp.ClientTimeout(total=call.timeout.total, connect=end - now, sock_read=call.timeout.sock_read)
+        sending = self._sender.request(call.method, call.url, fields, call.body, times)
         try:
-            async with asyncio.timeout_at(end if call.prompt else None):
-                return await self._http.request(
-                    call.method,
-                    URL(call.url, encoded=True),
-                    headers=headers,
-                    data=None if call.body is None else call.body.chunks(),
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=times.total, connect=end - now, sock_read=times.sock_read),
-                )
+            if not call.prompt:
+                return await sending
+            async with asyncio.timeout_at(end):
+                return await sending
         except (aiohttp.ClientError, TimeoutError, OSError, ssl.SSLError, ValueError) as error:
             # ValueError: by it aiohttp tells a field with control characters, and idna a host that it cannot encode
             raise self._translate(error, call) from None

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from jmap_proxy.proxy.websocket.frames import FrameCursor, close_frame
 
 if TYPE_CHECKING:
-    import aiohttp
     from aiohttp import web
     from aiohttp.base_protocol import BaseProtocol
+
+    from jmap_proxy.proxy.upstream.sender import Answer
 
 GOING_AWAY = 1001
 
@@ -24,7 +25,7 @@ LAST_BYTES = 10.0
 """Seconds that a connection gets to take its last bytes once the other one is gone."""
 
 
-async def tunnel(request: web.BaseRequest, upstream: aiohttp.ClientResponse, patience: float = LAST_BYTES) -> None:
+async def tunnel(request: web.BaseRequest, upstream: Answer, patience: float = LAST_BYTES) -> None:
     """Pass bytes both ways; the client has got its 101 already.
 
     A cancellation, by which the proxy itself ends it, is told to the client by a Close frame, so that it reconnects.

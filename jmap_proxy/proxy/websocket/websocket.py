@@ -39,6 +39,7 @@ async def forward_websocket(forwarding: Forwarding) -> web.StreamResponse:
         headers = CIMultiDict(accepted_fields(offer, upstream.headers.items()))
         response = web.StreamResponse(status=upstream.status, headers=headers)
         response.force_close()  # its connection does not speak HTTP any more
+        forwarding.passage.answer(upstream.status)
         await response.prepare(forwarding.request)
         await tunnel(forwarding.request, upstream)
         return response

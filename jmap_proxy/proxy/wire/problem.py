@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from jmap_proxy.proxy.wire.headers import SAFE_FOR_BROWSERS
+from jmap_proxy.request_id import current_request
 
 if TYPE_CHECKING:
     from jmap_proxy.errors import JmapProxyError
@@ -16,10 +17,12 @@ CONTENT_TYPE = "application/problem+json"
 
 
 def problem_response(error: JmapProxyError) -> web.Response:
-    """The error as problem details, with the header fields that belong to it."""
+    """The error as problem details, with the header fields that belong to it, and the id by which the log knows it."""
+    request = current_request()
+    occurrence = {"instance": request.urn} if request else {}
     return web.Response(
         status=error.status,
-        body=msgspec.json.encode(error.problem()),
+        body=msgspec.json.encode(error.problem() | occurrence),
         content_type=CONTENT_TYPE,
         headers={"Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS), **error.headers()},
     )

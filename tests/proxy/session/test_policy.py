@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.origins import Origin, parse_origin
+from jmap_proxy.origins import AllowedOrigins, Origin, parse_origin
 from jmap_proxy.proxy.session.policy import Policy, mount_of
 
 SERVER = Origin("https", "mail.example.com", 443)
@@ -78,3 +78,19 @@ def test_the_hint_does_not_lead_into_the_trap() -> None:
     assert "upstream_origins" in policy.hint_against(SHARD)
     assert "upstream_origins" not in policy.hint_against(HERE)
     assert 'rewrite = "force"' in policy.hint_against(HERE)
+
+
+@pytest.mark.parametrize("named", ["https://localhost", "https://127.0.0.1", "https://evil.net", "https://example.com"])
+def test_a_pattern_trusts_what_it_covers_only(named: str) -> None:
+    """A server that names one below is believed; neither this machine nor the name itself comes in by a pattern."""
+    policy = Policy(SERVER, AllowedOrigins.of(SERVER, ["https://*.example.com"]))
+    assert policy.trusts(SERVER)
+    assert policy.trusts(parse_origin("https://phl.api.example.com"))
+    assert not policy.trusts(parse_origin(named))
+
+
+def test_the_hint_names_one_origin_and_no_pattern() -> None:
+    """Who follows it allows what the server named, and not its neighbours."""
+    policy = Policy(SERVER, AllowedOrigins.of(SERVER, ["https://*.example.com"]))
+    assert 'add "https://content.example.net" to' in policy.hint_against(SHARD)
+    assert "*" not in policy.hint_against(SHARD)

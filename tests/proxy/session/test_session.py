@@ -79,7 +79,7 @@ def test_no_upstream_origin_remains_where_a_client_sends_its_key(document: dict[
     session = read(document, policy)
     for url in url_fields(json.loads(session.shown_at(LOCAL))).values():
         assert url.startswith(("http://localhost:8620/o-", "ws://localhost:8620/o-"))
-    assert {endpoint.origin for endpoint in session.endpoints} <= policy.allowed
+    assert all(endpoint.origin in policy.allowed for endpoint in session.endpoints)
     assert b"\0" not in session.shown_at(LOCAL)
 
 
@@ -88,7 +88,7 @@ def test_reading_is_idempotent(document: dict[str, Any], policy: Policy) -> None
     """What was read once, with its URLs where they were found to be, is read the same again."""
     session = read(document, policy)
     seen = session.shown_at(LOCAL).decode()
-    for origin in policy.allowed:  # as if the server had written them so
+    for origin in (each for each in (SERVER, SHARD) if each in policy.allowed):  # as if the server had written them so
         seen = seen.replace(f"{LOCAL}/{local_prefix(origin)}/", f"{origin}/")
         seen = seen.replace(f"ws://localhost:8620/{local_prefix(origin)}/", f"{origin}/")
     again = read_session(seen.encode(), "https://else.where.example/", policy)

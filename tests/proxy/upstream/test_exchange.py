@@ -24,7 +24,7 @@ JSON = {"Content-Type": "application/json"}
 async def api(proxy: Proxy) -> tuple[int, Any, Any]:
     """One API request: status, JSON, header."""
     async with proxy.request("POST", await proxy.url("apiUrl"), data=ECHO, headers=JSON) as response:
-        return response.status, json.loads(await response.read()), response.headers
+        return response.status, json.loads(await response.content.read()), response.headers
 
 
 async def test_a_refused_token_is_replaced_and_the_body_replayed(
@@ -291,7 +291,7 @@ async def test_provisional_answers_are_passed_over(number: int) -> None:
         proxy_to(f"{server}/.well-known/jmap") as proxy,
         proxy.request("POST", await proxy.url("apiUrl"), data=ECHO) as response,
     ):
-        assert (response.status, await response.read()) == (200, b"{}")
+        assert (response.status, await response.content.read()) == (200, b"{}")
         assert not {"Link", "X-Early"} & set(response.headers)
 
 
@@ -355,7 +355,7 @@ async def test_what_is_small_must_be_whole_in_time() -> None:
         call = Call("GET", f"{origin}/x", [], timeout=aiohttp.ClientTimeout(total=0.1))
         async with exchange.send(call) as response:
             with pytest.raises(TimeoutError):
-                await response.read()
+                await response.content.read()
         assert not limit.expired()
 
 
@@ -401,7 +401,7 @@ async def test_an_upload_is_not_repeated_on_another_connection(method: str, read
     body = SpooledBody(arriving(*chunks, then=None if whole else asyncio.Event()), 6, 1 << 20)
     async with raw_server(server.serve) as origin, exchange_with(origin) as exchange, asyncio.timeout(10):
         async with exchange.send(Call("GET", f"{origin}/x", [])) as response:
-            await response.read()
+            await response.content.read()
         with pytest.raises(UpstreamUnreachable):
             await status(exchange, Call(method, f"{origin}/x", [], body))
     await body.close()

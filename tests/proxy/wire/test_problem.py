@@ -2,6 +2,7 @@ import json
 
 from jmap_proxy.errors import MethodRefused, TokenDelayed, TooManyConnections
 from jmap_proxy.proxy.wire.problem import problem_bytes, problem_response
+from jmap_proxy.request_id import begin_request, current_request
 
 
 def test_an_error_is_an_answer() -> None:
@@ -14,6 +15,16 @@ def test_an_error_is_an_answer() -> None:
     assert response.headers["Retry-After"] == "2"
     assert response.headers["Cache-Control"] == "no-store"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_an_error_tells_which_request_it_was() -> None:
+    """By its `instance` (RFC 9457 §3.1.5), where there is a request."""
+    begin_request()
+    request = current_request()
+    assert request is not None
+    response = problem_response(TokenDelayed("slow"))
+    assert isinstance(response.body, bytes)
+    assert json.loads(response.body)["instance"] == request.urn
 
 
 def test_a_405_says_what_is_allowed() -> None:
