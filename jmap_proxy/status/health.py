@@ -1,11 +1,12 @@
-"""/healthz, /readyz and /metrics on the admin listener. Holds no secret and takes no orders."""
+"""/healthz, /readyz and /metrics on the admin listener, and the pages that are added. Holds no secret."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import structlog
 from aiohttp import web
 
 from jmap_proxy.errors import JmapProxyError, MethodRefused, NotAnEndpoint
@@ -16,10 +17,14 @@ from jmap_proxy.status.metrics import CONTENT_TYPE, metrics_text
 from jmap_proxy.tokens.report import State, TokenReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from jmap_proxy.status.traffic import Traffic
 
 USABLE = frozenset({State.OK, State.UNSAVED, State.RETRYING, State.CLIENT_REFUSED})
 READ = frozenset({"GET", "HEAD"})
+
+log = structlog.get_logger("jmap_proxy.status")
 
 
 def readiness(reports: Mapping[str, TokenReport], now: float) -> tuple[bool, dict[str, Any]]:
@@ -36,37 +41,72 @@ def readiness(reports: Mapping[str, TokenReport], now: float) -> tuple[bool, dic
     return ready, {"status": "ready" if ready else "not ready", "accounts": reports}
 
 
+class Page(NamedTuple):
+    """What is at a path of the admin listener.
+
+    Attributes:
+        methods: Those that it takes.
+        answer: Answers a request; who sent it has been checked before. Raises JmapProxyError.
+    """
+
+    methods: frozenset[str]
+    answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
 class AdminHandler:
     """Answers the admin listener's requests.
 
     Args:
         reports: How the accounts are doing now.
         clock: Epoch seconds.
+        traffic: What has gone through the proxy.
+        streams: How many streams are open, by account and kind.
+        more: Further pages, by path.
     """
 
-    def __init__(self, reports: Callable[[], Mapping[str, TokenReport]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reports: Callable[[], Mapping[str, TokenReport]],
+        clock: Callable[[], float],
+        traffic: Traffic,
+        streams: Callable[[], Mapping[tuple[str, str], int]],
+        more: Mapping[str, Page] | None = None,
+    ) -> None:
         self._reports = reports
         self._clock = clock
+        self._traffic = traffic
+        self._streams = streams
+        self._pages = {
+            "/healthz": Page(READ, self._health),
+            "/readyz": Page(READ, self._readiness),
+            "/metrics": Page(READ, self._metrics),
+            **(more or {}),
+        }
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            return self._answer(request)
+            check_sender(request)
+            page = self._pages.get(request.path)
+            if page is None:
+                raise NotAnEndpoint(f"there is only {', '.join(self._pages)} here")
+            if request.method not in page.methods:
+                raise MethodRefused(request.method, page.methods)
+            return await page.answer(request)
         except JmapProxyError as error:
+            log.info("refused", code=error.code, detail=error.detail)
             return problem_response(error)
 
-    def _answer(self, request: web.BaseRequest) -> web.Response:
-        check_sender(request)
-        if request.path not in ("/healthz", "/readyz", "/metrics"):
-            raise NotAnEndpoint("there is only /healthz, /readyz and /metrics here")
-        if request.method not in READ:
-            raise MethodRefused(request.method, READ)
-        if request.path == "/healthz":
-            return _json(HTTPStatus.OK, {"status": "ok"})
-        if request.path == "/metrics":
-            return _plain(metrics_text(self._reports(), self._clock()), CONTENT_TYPE)
+    async def _health(self, _request: web.BaseRequest) -> web.Response:
+        return _json(HTTPStatus.OK, {"status": "ok"})
+
+    async def _readiness(self, _request: web.BaseRequest) -> web.Response:
         ready, told = readiness(self._reports(), self._clock())
         return _json(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, told)
+
+    async def _metrics(self, _request: web.BaseRequest) -> web.Response:
+        text = metrics_text(self._reports(), self._traffic, self._streams(), self._clock())
+        return _plain(text, CONTENT_TYPE)
 
 
 def _plain(body: bytes, content_type: str) -> web.Response:

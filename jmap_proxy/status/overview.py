@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jmap_proxy.tokens.losses import likely_end
 from jmap_proxy.tokens.report import State
+from jmap_proxy.tokens.standing import clock_day
 from jmap_proxy.tokens.window import CLOCK_TOLERANCE, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from jmap_proxy.tokens.losses import Loss
     from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -40,6 +43,7 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error_at: float | None = None
     clock_ahead: float | None = None
     answer_lost: bool = False
+    likely_end_at: float | None = None
 
 
 def account_status(
@@ -51,6 +55,7 @@ def account_status(
     store_error: str,
     live: TokenReport | None,
     now: float,
+    losses: Sequence[Loss] = (),
 ) -> AccountStatus:
     """How an account is doing.
 
@@ -62,6 +67,7 @@ def account_status(
         store_error: Why they cannot be read, "" if they can.
         live: What /readyz of a running proxy tells of the account.
         now: Epoch seconds.
+        losses: Sign-ins of the account that were lost.
     """
     status = AccountStatus(
         server=server,
@@ -76,10 +82,11 @@ def account_status(
             status,
             generation=stored.generation,
             scope=stored.scope,
-            renewable=bool(stored.refresh_token),
+            renewable=stored.renewable,
             obtained_at=stored.obtained_at,
             expires_at=stored.expires_at,
-            next_refresh_at=Window.of(stored).soft_at if stored.refresh_token else None,
+            next_refresh_at=Window.of(stored).soft_at if stored.renewable else None,
+            likely_end_at=likely_end(losses, stored.signed_in_at, now),
         )
     if live is None:
         return status
@@ -115,7 +122,16 @@ def clock_warnings(accounts: Mapping[str, AccountStatus]) -> list[str]:
     return warnings
 
 
+def foretold_ends(accounts: Mapping[str, AccountStatus]) -> list[str]:
+    """A line for each account whose sign-ins have ended at regular intervals."""
+    return [
+        f"{name}: likely next sign-in needed on {clock_day(account.likely_end_at)}, as the sign-ins before it ended."
+        for name, account in accounts.items()
+        if account.likely_end_at is not None
+    ]
+
+
 def _stored_state(stored: TokenSet | None, now: float) -> State:
-    if stored is None or (not stored.refresh_token and now >= stored.expires_at):
+    if stored is None or (not stored.renewable and now >= stored.expires_at):
         return State.NEEDS_LOGIN
     return State.OK

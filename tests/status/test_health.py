@@ -4,10 +4,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from structlog.testing import capture_logs
 
+from jmap_proxy.errors import OriginRefused
 from jmap_proxy.proxy.listener.listener import Listener
-from jmap_proxy.status.health import AdminHandler, readiness
+from jmap_proxy.status.health import AdminHandler, Page, readiness
+from jmap_proxy.status.traffic import Traffic
 from jmap_proxy.tokens.report import State, TokenReport
 
 if TYPE_CHECKING:
@@ -21,11 +24,23 @@ def report(state: State, expires_at: float | None = NOW + 60) -> TokenReport:
     return TokenReport(state=state, expires_at=expires_at, last_error="something")
 
 
+FORM = frozenset({"GET", "POST"})
+
+
+async def say_hello(request: web.BaseRequest) -> web.Response:
+    """Answer a page that was added."""
+    if request.method == "POST":
+        raise OriginRefused("not from this page", hint="reload it")
+    return web.Response(text='{"hello": true}')
+
+
 class Admin:
     """The admin listener, and what it has to tell."""
 
     def __init__(self, client: ClientSession) -> None:
         self.reports = {"alice": report(State.OK)}
+        self.traffic = Traffic(lambda: NOW)
+        self.streams: dict[tuple[str, str], int] = {}
         self.origin = ""
         self._client = client
 
@@ -42,7 +57,10 @@ async def admin() -> AsyncIterator[Admin]:
     """Give an admin listener with one account that is well."""
     async with ClientSession() as client:
         admin = Admin(client)
-        listener = Listener(AdminHandler(lambda: admin.reports, lambda: NOW), patience=0.1)
+        handler = AdminHandler(
+            lambda: admin.reports, lambda: NOW, admin.traffic, lambda: admin.streams, {"/page": Page(FORM, say_hello)}
+        )
+        listener = Listener(handler, patience=0.1)
         admin.origin = await listener.open("127.0.0.1", 0)
         yield admin
         await listener.close()
@@ -125,6 +143,14 @@ async def test_another_host_is_refused(admin: Admin, host: str) -> None:
     assert "accounts" not in content
 
 
+async def test_what_is_refused_is_found_in_the_log(admin: Admin) -> None:
+    """The client is told an id of its request, and the log why."""
+    with capture_logs() as logs:
+        _, content, _ = await admin.ask("/readyz", Host="evil.example")
+    assert content["instance"].startswith("urn:jmap-proxy:request:")
+    assert [(line["event"], line["log_level"], line["code"]) for line in logs] == [("refused", "info", "host-refused")]
+
+
 async def test_two_hosts_are_refused(admin: Admin) -> None:
     """Which one is meant cannot be told."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(admin.origin.rpartition(":")[2]))
@@ -170,8 +196,30 @@ async def test_who_looks_at_it_in_a_browser_sees_it(admin: Admin, site: str) -> 
     assert fields["Content-Security-Policy"].startswith("sandbox")
 
 
+async def test_a_page_that_is_added_has_its_own_methods(admin: Admin) -> None:
+    """It obeys the rules of the others, and its errors are told as theirs are."""
+    assert (await admin.ask("/page"))[1] == {"hello": True}
+    status, content, _ = await admin.ask("/page", "POST")
+    assert (status, content["hint"]) == (403, "reload it")
+    status, _, headers = await admin.ask("/page", "DELETE")
+    assert (status, headers["Allow"]) == (405, "GET, POST")
+    assert (await admin.ask("/page", Host="evil.example"))[0] == 421
+    assert (await admin.ask("/page", "POST", Origin="https://evil.example"))[0] == 403
+
+
+async def test_nobody_learns_what_it_is_made_of(admin: Admin) -> None:
+    """The Server field names the program, and neither versions nor libraries."""
+    assert (await admin.ask("/healthz"))[2]["Server"] == "jmap-proxy"
+    assert (await admin.ask("/readyz", Host="evil.example"))[2]["Server"] == "jmap-proxy"
+
+
 async def test_metrics_are_for_scrapers(admin: Admin) -> None:
     """As text, by the rules of the other pages."""
+    admin.traffic.answered("api", 200, 0.1)
+    admin.streams = {("alice", "events"): 2}
     async with ClientSession() as client, client.get(f"{admin.origin}/metrics") as response:
         assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        assert 'jmap_proxy_account_state{account="alice",state="ok"} 1.0' in await response.text()
+        lines = (await response.text()).splitlines()
+    assert 'jmap_proxy_account_state{account="alice",state="ok"} 1.0' in lines
+    assert 'jmap_proxy_requests_total{kind="api",status="200"} 1.0' in lines
+    assert 'jmap_proxy_open_streams{account="alice",kind="events"} 2.0' in lines

@@ -7,17 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, in_words
+from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, foretold_ends, in_words
+from jmap_proxy.tokens.losses import DAY, Loss
 from jmap_proxy.tokens.report import State, TokenReport
+from jmap_proxy.tokens.window import Window
 from tests.oauth.helpers import token_set
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jmap_proxy.tokens.tokenset import TokenSet
 
 NOW = 1000.0
 
 
-def status(stored: TokenSet | None = None, store_error: str = "", live: TokenReport | None = None) -> AccountStatus:
+def status(
+    stored: TokenSet | None = None,
+    store_error: str = "",
+    live: TokenReport | None = None,
+    losses: Sequence[Loss] = (),
+) -> AccountStatus:
     """The status of an account."""
     return account_status(
         server="https://m.example",
@@ -27,6 +36,7 @@ def status(stored: TokenSet | None = None, store_error: str = "", live: TokenRep
         store_error=store_error,
         live=live,
         now=NOW,
+        losses=losses,
     )
 
 
@@ -46,7 +56,11 @@ def test_stored_tokens_tell_their_times() -> None:
     """The next refresh is where the soft window begins."""
     told = status(tokens(scope="mail"))
     assert (told.state, told.renewable, told.scope, told.generation) == (State.OK, True, "mail", 1)
-    assert (told.obtained_at, told.expires_at, told.next_refresh_at) == (NOW, NOW + 3600, NOW + 3300)
+    assert (told.obtained_at, told.expires_at, told.next_refresh_at) == (
+        NOW,
+        NOW + 3600,
+        Window.of(tokens(scope="mail")).soft_at,
+    )
 
 
 def test_an_expired_token_that_can_be_renewed_is_well() -> None:
@@ -116,3 +130,21 @@ def test_a_wrong_clock_is_told(ahead: float | None, told: str | None) -> None:
     live = TokenReport(state=State.OK, clock_ahead=ahead)
     lines = clock_warnings({"alice": status(tokens(), live=live)})
     assert lines == ([] if told is None else [f"alice: this machine's clock is {told} the provider's; set it right."])
+
+
+def test_a_regular_end_is_foretold() -> None:
+    """From the losses in the store; what a running proxy tells counts more."""
+    losses = (Loss(1e9, 1e9 + 7 * DAY), Loss(2e9, 2e9 + 7 * DAY))
+    told = status(tokens(signed_in_at=NOW), losses=losses)
+    assert told.likely_end_at == NOW + 7 * DAY
+    assert foretold_ends({"alice": told, "bob": status(tokens(signed_in_at=NOW))}) == [
+        "alice: likely next sign-in needed on 1970-01-08, as the sign-ins before it ended."
+    ]
+    live = TokenReport(state=State.OK, likely_end_at=NOW + DAY)
+    assert status(tokens(signed_in_at=NOW), live=live, losses=losses).likely_end_at == NOW + DAY
+
+
+def test_client_credentials_are_renewed_without_a_refresh_token() -> None:
+    """Their end is not the end of the sign-in."""
+    told = status(tokens(refresh_token="", grant_type="client_credentials", expires_at=NOW - 1))
+    assert (told.state, told.renewable, told.next_refresh_at is None) == (State.OK, True, False)

@@ -1,0 +1,105 @@
+"""Signing in anew from the status page: the flow runs in the serving process, one at a time for each account."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from jmap_proxy.errors import JmapProxyError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    SignInFlow = Callable[[str, Callable[[str], None]], Awaitable[str]]
+
+TIME_LIMIT = 600.0
+"""Seconds that a sign-in may take; codes and forms of providers live no longer (RFC 6749 §4.1.2 says 10 minutes)."""
+
+URL_PATIENCE = 15.0
+"""Seconds until there is a URL to go to; finding the provider takes one or two requests."""
+
+log = structlog.get_logger("jmap_proxy.status")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How a sign-in that was begun from the page is doing.
+
+    Attributes:
+        told: In words.
+        url: Where it goes on in the browser, "" if it does not.
+    """
+
+    told: str
+    url: str = field(default="", repr=False)
+
+
+class SignInAgain:
+    """The sign-ins that were begun from the page.
+
+    Args:
+        flow: Signs an account in: is given its name, and what to call with the URL for the browser; gives the name of
+            the user. Raises JmapProxyError, and then has saved nothing.
+        time_limit: Seconds that a sign-in may take.
+    """
+
+    def __init__(self, flow: SignInFlow, time_limit: float = TIME_LIMIT) -> None:
+        self._flow = flow
+        self._time_limit = time_limit
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._progress: dict[str, Progress] = {}
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """By account, of all that were begun."""
+        return self._progress
+
+    async def begin(self, account: str) -> None:
+        """Begin a sign-in, in the place of one that is under way; returns when there is a URL to go to, or an error."""
+        await self._end(account)
+        known = asyncio.Event()
+        self._progress[account] = Progress("The provider is asked for its sign-in page.")
+        self._tasks[account] = asyncio.create_task(self._run(account, known), name=f"sign in {account}")
+        waiting = asyncio.create_task(known.wait())
+        try:
+            await asyncio.wait(
+                [self._tasks[account], waiting], timeout=URL_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+
+    async def close(self) -> None:
+        """Give up all that are under way; nothing of them is saved."""
+        for account in list(self._tasks):
+            await self._end(account)
+
+    async def _run(self, account: str, known: asyncio.Event) -> None:
+        def show(url: str) -> None:
+            self._progress[account] = Progress("The sign-in goes on at the provider. Reload this page afterwards.", url)
+            known.set()
+
+        try:
+            async with asyncio.timeout(self._time_limit):
+                username = await self._flow(account, show)
+        except TimeoutError:
+            self._progress[account] = Progress("The sign-in took too long and was given up; nothing has changed.")
+        except JmapProxyError as error:
+            log.warning("sign-in from the page failed", account=account, detail=error.detail, hint=error.hint)
+            mend = f" Mend: {error.hint}." if error.hint else ""
+            self._progress[account] = Progress(f"The sign-in did not succeed: {error.detail}.{mend}")
+        except Exception:
+            log.exception("sign-in from the page failed", account=account)
+            self._progress[account] = Progress("The sign-in did not succeed, in an unforeseen way; see the log.")
+        else:
+            log.info("signed in from the page", account=account)
+            self._progress[account] = Progress(f"Signed in anew as {username}.")
+
+    async def _end(self, account: str) -> None:
+        task = self._tasks.pop(account, None)
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+            self._progress[account] = Progress("The sign-in was given up; nothing has changed.")
