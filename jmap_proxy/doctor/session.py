@@ -1,0 +1,83 @@
+"""The JMAP Session, asked for as the proxy asks for it, with the stored token and without renewing that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jmap_proxy.doctor.finding import Finding, error, ok, warning
+from jmap_proxy.errors import (
+    JmapProxyError,
+    UpstreamBusy,
+    UpstreamMalformed,
+    UpstreamOriginRefused,
+    UpstreamRefusedToken,
+    UpstreamSessionRefused,
+    UpstreamSlow,
+)
+
+if TYPE_CHECKING:
+    from jmap_proxy.proxy.forwarding import Plane
+    from jmap_proxy.proxy.session.session import Session
+
+
+class StoredToken:
+    """A TokenSource of one token that is never renewed.
+
+    Args:
+        token: The access token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    async def ensure_valid_token(self) -> str:
+        """The token."""
+        return self._token
+
+    async def replace_rejected(self, rejected: str) -> str:
+        """There is no other one: raises UpstreamRefusedToken."""
+        raise self.refused_again(rejected)
+
+    def refused_again(self, token: str) -> UpstreamRefusedToken:
+        """The error that says so."""
+        del token
+        return UpstreamRefusedToken("the server refuses the access token, which should still be good")
+
+
+async def examine_session(name: str, plane: Plane) -> list[Finding]:
+    """Ask for the Session, and judge it or the error."""
+    try:
+        return judge_session(name, await plane.sessions.fetch())
+    except JmapProxyError as trouble:
+        return [judge_refusal(name, trouble)]
+
+
+def judge_session(name: str, session: Session) -> list[Finding]:
+    """What there is to say of a Session that came. Pure."""
+    if not session.mail_account:
+        what = "the server's Session has no accounts: it does not know whose token this is"
+        mend = f"compare accounts.{name}.scopes and .resource with what the server wants; jmap-proxy login {name}"
+        return [error("session-without-accounts", what, mend, name)]
+    if session.dropped:
+        mend = f'add the origin to accounts.{name}.upstream_origins if you trust it, or set its rewrite = "force"'
+        return [warning("capability-left-out", "; ".join(session.dropped), mend, name)]
+    return [ok("session", f"of {session.username}" if session.username else "as it should be", name)]
+
+
+def judge_refusal(name: str, trouble: JmapProxyError) -> Finding:
+    """What an error says that came instead of a Session. Pure."""
+    where = f"accounts.{name}"
+    if isinstance(trouble, UpstreamRefusedToken):
+        mend = f"compare {where}.scopes, .resource and .issuer with what the server wants; jmap-proxy login {name}"
+        return error("token-refused", trouble.detail, mend, name)
+    if isinstance(trouble, UpstreamSessionRefused) and trouble.forbidden:
+        mend = f"ask for the right to use JMAP, or for what {where}.scopes lacks, then run: jmap-proxy login {name}"
+        return error("session-forbidden", trouble.detail, mend, name)
+    if isinstance(trouble, UpstreamOriginRefused):
+        return error("origin-not-allowed", trouble.detail, trouble.hint, name)
+    if isinstance(trouble, UpstreamMalformed):
+        mend = f"set {where}.server to the base URL or the Session URL of a JMAP server"
+        return error("session-malformed", trouble.detail, mend, name)
+    if isinstance(trouble, UpstreamBusy | UpstreamSlow):
+        return warning("server-busy", trouble.detail, f"try again later; else ask whoever runs {where}.server", name)
+    return error("session-fails", trouble.detail, trouble.hint or f"check {where}.server", name)
