@@ -106,7 +106,10 @@ def _refusal(error: str) -> SignInError:
     reasons = {
         "access_denied": ("the sign-in was refused", "sign in again and agree to what is asked"),
         "invalid_scope": ("the provider refuses the scopes", "change the account's scopes"),
-        "invalid_target": ("the provider refuses the resource", "change or empty the account's resource"),
+        "invalid_target": (
+            "the provider refuses the resource",
+            'change the account\'s resource, or leave it out: resource = "none"',
+        ),
         "unauthorized_client": ("the provider does not know this use of the client", "check the client_id"),
         "server_error": ("the provider had an error of its own", "try again"),
         "temporarily_unavailable": ("the provider is not available now", "try again later"),

@@ -21,7 +21,7 @@ ANSWER_LIMIT = 1 << 20
 FIELDS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "jmap-proxy"}
 """Sent with every request; without the second any coding would be welcome, without the third some firewalls refuse."""
 
-TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
+TIMEOUT = aiohttp.ClientTimeout(total=15, connect=10, sock_connect=5)
 
 SECOND_LOOK = 0.5
 """Seconds more for an answer that may have come while the process stood still (suspended, paused, swapped out).
@@ -53,7 +53,8 @@ class ProviderHttp:
 
     Args:
         session: Without cookies, environment proxies or decompression; its maker owns it.
-        timeout: How long to wait for an answer (total) and a connection (sock_connect).
+        timeout: How long to wait for an answer (total), for a connection with the name's resolution (connect) and
+            without it (sock_connect).
     """
 
     def __init__(self, session: aiohttp.ClientSession, timeout: aiohttp.ClientTimeout = TIMEOUT) -> None:
@@ -99,7 +100,9 @@ class ProviderHttp:
             data=body,
             headers={**FIELDS, **headers},
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._timeout.sock_connect),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=self._timeout.connect, sock_connect=self._timeout.sock_connect
+            ),
         ) as response:
             return Answer(response.status, response.headers, await _read(response.content))
 

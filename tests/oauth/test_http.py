@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp.abc import AbstractResolver, ResolveResult
 
-from jmap_proxy.errors import ProviderError
-from jmap_proxy.oauth.http import ANSWER_LIMIT, ProviderHttp, check_endpoint
+from jmap_proxy.errors import AnswerLost, ProviderError
+from jmap_proxy.oauth.http import ANSWER_LIMIT, TIMEOUT, ProviderHttp, check_endpoint
 from jmap_proxy.sandbox import Fault, IdentityProvider
 from jmap_proxy.tls.contexts import client_context
 from tests.support.certificates import private_authority
@@ -88,6 +89,34 @@ async def test_a_timeout_is_a_provider_error(session: ClientSession, idp: Identi
     with pytest.raises(ProviderError, match="Timeout"):
         await ProviderHttp(session, ClientTimeout(total=0.05)).get(f"{idp.issuer}/jwks")
     hold.set()
+
+
+class HangingResolver(AbstractResolver):
+    """A name service that never answers."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        raise AssertionError((host, port, family))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_name_that_is_never_resolved_has_lost_no_answer() -> None:
+    """Nothing was sent, so that nothing can be spent: it is asked again as after any passing failure."""
+    async with ClientSession(connector=TCPConnector(resolver=HangingResolver())) as session:
+        http = ProviderHttp(session, ClientTimeout(total=5, connect=0.05))
+        with pytest.raises(ProviderError, match="ConnectionTimeoutError") as caught:
+            await http.post_form("https://sso.example/token", {"refresh_token": SECRET}, {})
+    assert not isinstance(caught.value, AnswerLost)
+
+
+def test_a_connection_is_given_up_before_the_answer() -> None:
+    """Else nobody knows which of the two did not come."""
+    assert TIMEOUT.total is not None
+    assert TIMEOUT.connect is not None
+    assert TIMEOUT.connect + 1 < TIMEOUT.total  # aiohttp rounds long times up to a second
 
 
 async def test_an_answer_that_came_while_the_process_stood_still_counts(session: ClientSession) -> None:
