@@ -61,7 +61,8 @@ async def live_through(trouble: Trouble, folder: Path, settings: ProviderSetting
     """See what the table says."""
     async with signed_in_chain(folder, Clock(), settings, **dict(trouble.account)) as chain:
         chain.clock.now += LIFE - 30
-        trouble.begin(chain)
+        if (beginning := trouble.begin(chain)) is not None:
+            await beginning
         try:
             assert [await seen_by_client(chain) for _ in range(3)] == [trouble.alive] * 3
             chain.clock.now += LIFE + 1

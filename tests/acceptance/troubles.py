@@ -11,10 +11,16 @@ import resource
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.sandbox import Fault
+from jmap_proxy.tokens.envelope import seal
+from jmap_proxy.tokens.store import read_tokens
+from jmap_proxy.tokens.tokenset import SCHEMA_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.support.chain import Chain
 
@@ -52,7 +58,7 @@ class Trouble:
     """
 
     name: str
-    begin: Callable[[Chain], None]
+    begin: Callable[[Chain], Awaitable[None] | None]
     end: Callable[[Chain], None] = heal
     alive: str = SERVED
     expired: str = DELAYED
@@ -94,11 +100,12 @@ def life(name: str, value: Any) -> Trouble:
     return Trouble(name, begin, nothing, expired=SERVED)
 
 
-def lost(name: str, *, rotate: bool, replay: str, grace: float, expired: str, kept: bool) -> Trouble:
-    """A provider whose one answer is lost after it has acted."""
+def lost(name: str, *, rotate: bool, replay: str, grace: float, expired: str, kept: bool, status: int = 0) -> Trouble:
+    """A provider whose one answer is lost after it has acted, without a word or with a gateway's `status`."""
+    fault = {"status": status, "acted": True} if status else {"drop": True}
     return Trouble(
         name,
-        lambda chain: _arm(chain, "token", drop=True, count=1),
+        lambda chain: _arm(chain, "token", count=1, **fault),
         expired=expired,
         kept=kept,
         account=(("replay", replay),),
@@ -141,10 +148,22 @@ def _move(name: str) -> tuple[Callable[[Chain], None], Callable[[Chain], None]]:
 
 
 def _damage(chain: Chain) -> None:
+    (chain.state / "tokens" / "alice.jwe").write_bytes(b"damaged")
+
+
+def _replace_by_newer(chain: Chain) -> None:
     path = chain.state / "tokens" / "alice.jwe"
+    keys = Assembly(chain.config, chain.state).data_key
+    tokens = read_tokens(path.parent, "alice", keys)
+    assert tokens is not None
     path.rename(path.with_suffix(".whole"))
-    path.write_bytes(b"damaged")
+    path.write_bytes(seal(msgspec.structs.replace(tokens, schema_version=SCHEMA_VERSION + 1), keys.current()))
     path.chmod(0o600)
+
+
+async def _refresh_elsewhere(chain: Chain) -> None:
+    async with Assembly(chain.config, chain.state, chain.clock) as assembly:
+        await (await assembly.refresher("alice")).renew()
 
 
 def _mend(chain: Chain) -> None:
@@ -188,6 +207,7 @@ TROUBLES = (
     says("200 with an access_token that fits no header", 200, {**TOKEN, "access_token": "a\r\nb"}),
     says("200 with another token_type", 200, {**TOKEN, "token_type": "mac"}),
     says("an answer of 2 MB", 200, {**TOKEN, "padding": "x" * 2_000_000}),
+    says('200 with {"error": "invalid_grant"}', 200, {"error": "invalid_grant"}),
     says("an unknown error code", 400, {"error": "oops"}),
     says("server_error", 400, {"error": "server_error"}),
     says("temporarily_unavailable", 503, {"error": "temporarily_unavailable"}),
@@ -210,13 +230,34 @@ TROUBLES = (
     lost("answer lost, strict rotation", rotate=True, replay="strict", grace=0, expired=GONE, kept=False),
     lost("answer lost, rotation with a grace", rotate=True, replay="grace", grace=60, expired=SERVED, kept=True),
     lost("answer lost, no rotation", rotate=False, replay="strict", grace=0, expired=SERVED, kept=True),
+    lost(
+        "502 for an answer, strict rotation",
+        rotate=True,
+        replay="strict",
+        grace=0,
+        expired=GONE,
+        kept=False,
+        status=502,
+    ),
+    lost(
+        "502 for an answer, rotation with a grace",
+        rotate=True,
+        replay="grace",
+        grace=60,
+        expired=SERVED,
+        kept=True,
+        status=502,
+    ),
     life("no expires_in", None),
     life("expires_in: 0", 0),
     life('expires_in: "3600"', "3600"),
     life("expires_in: 1e99", 1e99),
     life('expires_in: "soon"', "soon"),
     Trouble("disk full", _fill_disk, _empty_disk, expired=SERVED),
-    Trouble("token file damaged, no generation before it", _damage, _mend, expired=STORE),
+    Trouble("token file damaged", _damage, nothing, expired=SERVED),
+    Trouble("token file of a newer form", _replace_by_newer, _mend, expired=STORE),
+    Trouble("tokens folder gone for a while", *_move("tokens"), expired=STORE),
+    Trouble("another process refreshes in between", _refresh_elsewhere, nothing, expired=SERVED),
     Trouble("token file open to others", _open_to_others, _private_again, expired=STORE),
     Trouble("data key missing", *_move("data.key"), expired=SERVED),
     Trouble("clock set back a day", _clock(-86400), _clock(86400), expired=SERVED),

@@ -19,7 +19,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run
 from jmap_proxy.config import load_config
 from jmap_proxy.errors import SignInNeeded, TokenDelayed
-from jmap_proxy.log import configure_logging
+from jmap_proxy.log import Levels, configure_logging
 
 with contextlib.suppress(ImportError):  # an extra
     import uvloop  # noqa: F401 - for the children
@@ -56,7 +56,7 @@ def live(args: list[str]) -> None:
     """A child's life."""
     say(f"pid {os.getpid()}")
     if args[0] == "refresh-loop":
-        configure_logging("error")
+        configure_logging(Levels("error"))
         run(refresh_loop(Path(args[1]), args[2]))
     else:
         sys.argv = ["jmap-proxy", *args]

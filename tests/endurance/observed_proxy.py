@@ -18,7 +18,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run
 from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.config import load_config
-from jmap_proxy.log import configure_logging
+from jmap_proxy.log import Levels, configure_logging
 
 
 class SteppedClock:
@@ -72,5 +72,5 @@ async def observed(config: Path) -> None:
 
 
 if __name__ == "__main__":
-    configure_logging("warning")
+    configure_logging(Levels("warning"))
     run(observed(Path(sys.argv[1])))
