@@ -9,6 +9,7 @@ import click
 from jmap_proxy import __version__
 from jmap_proxy.cli.cert import cert
 from jmap_proxy.cli.demo import demo
+from jmap_proxy.cli.doctor import doctor
 from jmap_proxy.cli.key import key
 from jmap_proxy.cli.login import login
 from jmap_proxy.cli.logout import logout
@@ -25,7 +26,7 @@ def commands() -> None:
     """Lets any JMAP client use a server that takes only OAuth 2.0."""
 
 
-for command in (demo, login, serve, status, token, key, logout, cert, store):
+for command in (demo, login, serve, status, token, key, logout, cert, store, doctor):
     commands.add_command(command)
 
 

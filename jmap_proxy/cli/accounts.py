@@ -61,6 +61,7 @@ class Accounts:
         self._served: dict[str, Served] = {}
         self._names: dict[Path, str] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._ending = asyncio.Event()
 
     def reports(self) -> dict[str, TokenReport]:
         """How each account is doing."""
@@ -119,12 +120,13 @@ class Accounts:
         self._names = {served.token_file: name for name, served in self._served.items()}
         for name, served in before.items():
             if self._served.get(name) is not served:
-                task = asyncio.create_task(_retire(served), name=f"close {name}")
+                task = asyncio.create_task(self._retire(served), name=f"close {name}")
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """Close all parts; to be called when there are no requests any more."""
+        self._ending.set()
         await asyncio.gather(*self._closing, close(self._served.values()))
 
     async def _make(self, config: Config, name: str) -> Served:
@@ -137,12 +139,16 @@ class Accounts:
             raise
         return Served(refresher, plane, maker.store(name).path, maker)
 
+    async def _retire(self, served: Served) -> None:
+        """Close parts after their last request, and after the disk has taken their last tokens; at the end at once."""
+        await served.plane.uses.over()
+        saved, ending = (asyncio.ensure_future(each) for each in (served.refresher.wait_saved(), self._ending.wait()))
+        await asyncio.wait((saved, ending), return_when=asyncio.FIRST_COMPLETED)
+        for each in (saved, ending):
+            each.cancel()
+        await served.maker.close()
+
 
 async def close(parts: Iterable[Served]) -> None:
     """Close parts that nobody uses."""
     await asyncio.gather(*(served.maker.close() for served in parts))
-
-
-async def _retire(served: Served) -> None:
-    await served.plane.uses.over()
-    await served.maker.close()

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from jmap_proxy import files
+from jmap_proxy.autodiscovery.finder import Finder
+from jmap_proxy.autodiscovery.http import ServerHttp
+from jmap_proxy.autodiscovery.srv import system_resolver
 from jmap_proxy.cli.hook import SignInHook
 from jmap_proxy.config import DEFAULT_SCOPES, NO_RESOURCE
 from jmap_proxy.errors import ConfigError, StoreError
@@ -27,6 +30,7 @@ from jmap_proxy.proxy.session.policy import Policy, mount_of
 from jmap_proxy.proxy.session.sessions import Sessions
 from jmap_proxy.proxy.upstream.exchange import Exchange
 from jmap_proxy.proxy.upstream.pool import upstream_session
+from jmap_proxy.status.traffic import Traffic
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
@@ -39,9 +43,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import aiohttp
+    import dns.asyncresolver
 
     from jmap_proxy.config import Account, Config
     from jmap_proxy.proxy.source import TokenSource
+    from jmap_proxy.tokens.outcome import Outcome
+    from jmap_proxy.tokens.tokenset import TokenSet
 
 
 class Assembly:
@@ -51,15 +58,24 @@ class Assembly:
         config: The configuration.
         state: Folder of the tokens and keys.
         clock: Epoch seconds.
+        resolver: Makes what asks for SRV records.
     """
 
-    def __init__(self, config: Config, state: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        state: Path | None = None,
+        clock: Callable[[], float] = time.time,
+        resolver: Callable[[], dns.asyncresolver.Resolver] = system_resolver,
+    ) -> None:
         self.config = config
         self.clock = clock
+        self._resolver = resolver
         self.state = state or state_folder(os.environ)
         self.local_keys = LocalKeys(self.state)
         self.data_key = Keychain(self.state, key_places(self.state, os.environ), config.store.key)
-        self.hook = SignInHook(config.hooks.on_sign_in_needed, clock)
+        self.hook = SignInHook(config.hooks.on_sign_in_needed)
+        self.traffic = Traffic(clock)
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._connections = AsyncExitStack()
@@ -106,27 +122,43 @@ class Assembly:
             resource="" if account.resource == NO_RESOURCE else account.resource,
         )
 
-    async def token_endpoint(self, name: str) -> TokenEndpoint:
-        """The token endpoint of an account."""
+    async def token_endpoint(self, name: str, client: OAuthClient | None = None) -> TokenEndpoint:
+        """The token endpoint of an account; asked as another client than the configured one if that is given."""
         http, discovery = await self._provider(self.config.account(name).ca_file)
-        return TokenEndpoint(self.client(name), http, discovery, self.clock)
+        return TokenEndpoint(client or self.client(name), http, discovery, self.clock)
 
-    async def sign_in(self, name: str) -> SignIn:
-        """The way to sign in to an account."""
+    async def sign_in(self, name: str, client: OAuthClient | None = None) -> SignIn:
+        """The way to sign in to an account, as another client than the configured one if that is given."""
         http, discovery = await self._provider(self.config.account(name).ca_file)
-        return SignIn(self.client(name), http, discovery, await self.token_endpoint(name), self.clock)
+        client = client or self.client(name)
+        return SignIn(client, http, discovery, await self.token_endpoint(name, client), self.clock)
+
+    async def provider_http(self, name: str) -> ProviderHttp:
+        """What talks to an account's provider."""
+        return (await self._provider(self.config.account(name).ca_file))[0]
+
+    async def finder(self, ca_file: str = "") -> Finder:
+        """What finds servers and their providers."""
+        _, discovery = await self._provider(ca_file)
+        return Finder(ServerHttp(await self._http(ca_file)), discovery, self._resolver)
 
     async def refresher(self, name: str, *, patience: float = PATIENCE) -> TokenRefresher:
         """The token refresher of an account; closed with the assembly. `patience` in seconds."""
         endpoint = await self.token_endpoint(name)
+
+        async def grant(tokens: TokenSet) -> Outcome:
+            outcome = await endpoint.refresh(tokens)
+            self.traffic.refreshed(name, outcome)
+            return outcome
+
         refresher = await create_token_refresher(
             name,
             self.store(name),
-            endpoint.refresh,
+            grant,
             clock=self.clock,
             patience=patience,
             replay=self.config.account(name).replay,
-            lost=functools.partial(self.hook, name),
+            lost=functools.partial(self.hook, name, self.store(name)),
         )
         self._stack.push_async_callback(refresher.close)
         return refresher

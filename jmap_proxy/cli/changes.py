@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WHOLE = frozenset({"accounts", "listen"})
 """Sections that can be taken over at any time."""
 
-AT_ONCE = frozenset({"limits.upload_replay", "limits.body_idle"})
+AT_ONCE = frozenset({"limits.upload_replay", "limits.body_idle", "hooks.on_sign_in_needed"})
 """Keys of the other sections that can; what else stands there is built into what is running."""
 
 ADDRESSES = ("http", "https", "admin", "unix")

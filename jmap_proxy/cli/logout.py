@@ -10,6 +10,7 @@ import click
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.errors import ConfigError, ProviderError
+from jmap_proxy.tokens.store import DamagedError
 
 if TYPE_CHECKING:
     from jmap_proxy.config import Config
@@ -27,13 +28,23 @@ def logout(name: str, config: Config) -> None:
 
 
 async def _logout(config: Config, name: str) -> str:
+    tokens, damaged, revoked = None, False, False
     async with Assembly(config) as assembly:
         store = assembly.store(name)
         async with store.lock():
-            tokens = await store.load()
-            revoked = tokens is not None and await _revoke(assembly, tokens)
+            try:
+                tokens = await store.load()
+            except DamagedError:
+                damaged = True
+            if tokens is not None:
+                revoked = await _revoke(assembly, tokens)
             await store.remove()
         await asyncio.to_thread(assembly.local_keys.remove, name)
+    if damaged:
+        at = config.account(name).issuer or "the provider"
+        return (
+            f"{name} is signed out here. Its token file was damaged, nothing is revoked: end the session at {at} too."
+        )
     if tokens is None:
         return f"{name} was not signed in."
     if revoked:

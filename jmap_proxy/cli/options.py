@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from jmap_proxy.config import Config, load_config
-from jmap_proxy.log import LEVELS, configure_logging
+from jmap_proxy.log import FORMATS, LEVELS, Levels, configure_logging, parse_levels
 from jmap_proxy.paths import config_file
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ def _load(_context: click.Context, _parameter: click.Parameter, path: Path | Non
 
 def _place(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path:
     return path or config_file(os.environ)
-
-
-def _set_level(_context: click.Context, _parameter: click.Parameter, level: str) -> str:
-    configure_logging(level)
-    return level
 
 
 def with_config(command: Command) -> Command:
@@ -55,16 +51,39 @@ def _config_option(name: str, callback: Callable[..., Any]) -> Callable[[Command
 
 
 def with_log_level(default: str) -> Callable[[Command], Command]:
-    """Adds --log-level, and sets up the logging with it."""
-    return click.option(
-        "--log-level",
-        type=click.Choice(LEVELS),
-        default=default,
-        show_default=True,
-        callback=_set_level,
-        expose_value=False,
-        help="How much is logged on stderr.",
-    )
+    """Adds --log-level and --log-format, and sets up the logging with them."""
+
+    def decorate(command: Command) -> Command:
+        @click.option(
+            "--log-level",
+            metavar="LEVEL[,AREA=LEVEL…]",
+            default=default,
+            show_default=True,
+            callback=functools.partial(_levels, default),
+            help=f"How much is logged on stderr: {', '.join(LEVELS)}; for parts apart: warning,proxy=debug.",
+        )
+        @click.option(
+            "--log-format",
+            type=click.Choice(FORMATS),
+            default=FORMATS[0],
+            show_default=True,
+            help="For people, or an object in each line.",
+        )
+        @functools.wraps(command)
+        def logging_command(*args: Any, log_level: Levels, log_format: str, **kwargs: Any) -> Any:
+            configure_logging(log_level, log_format)
+            return command(*args, **kwargs)
+
+        return cast("Command", logging_command)
+
+    return decorate
+
+
+def _levels(default: str, _context: click.Context, _parameter: click.Parameter, text: str) -> Levels:
+    try:
+        return parse_levels(text, default)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,6 +13,7 @@ from jmap_proxy.errors import JmapProxyError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from jmap_proxy.config import Config
@@ -32,6 +34,7 @@ class Reloading:
         told: Set when the file is to be taken up in any case.
         taken: Identity of the file before it was read the first time.
         sleep: Waits for so many seconds.
+        during: Makes a context that is open while the file is taken up.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class Reloading:
         told: asyncio.Event,
         taken: files.Identity | None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        during: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
     ) -> None:
         self._path = path
         self._load = load
         self._take_up = take_up
         self._told = told
+        self._during = during
         self._sleep = sleep
         self._taken = self._latest = taken
         self._one_at_a_time = asyncio.Lock()
@@ -70,16 +75,18 @@ class Reloading:
     async def reload(self) -> None:
         """Take the file up as it is now."""
         async with self._one_at_a_time:
-            # before it is read, so that no later change is overlooked
-            self._taken = self._latest = identity_of(self._path)
-            try:
-                await self._take_up(await asyncio.to_thread(self._load))
-            except JmapProxyError as error:
-                log.error(
-                    "the configuration is not taken up, all goes on as before", detail=error.detail, hint=error.hint
-                )
-            except Exception:  # the proxy goes on
-                log.exception("the configuration is not taken up, all goes on as before")
+            with self._during():
+                await self._reload()
+
+    async def _reload(self) -> None:
+        # before it is read, so that no later change is overlooked
+        self._taken = self._latest = identity_of(self._path)
+        try:
+            await self._take_up(await asyncio.to_thread(self._load))
+        except JmapProxyError as error:
+            log.error("the configuration is not taken up, all goes on as before", detail=error.detail, hint=error.hint)
+        except Exception:  # the proxy goes on
+            log.exception("the configuration is not taken up, all goes on as before")
 
     async def _obey(self) -> None:
         while True:

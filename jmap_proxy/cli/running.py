@@ -108,8 +108,8 @@ class RunningProxy:
         self._has_https = "https" in inherited
         self._config = msgspec.structs.replace(config, accounts={})
         self._accounts = Accounts(assembly)
-        self._handler = Handler(self._accounts.planes, _bounds(assembly, config))
-        self._admin = AdminHandler(self._accounts.reports, assembly.clock)
+        self._handler = Handler(self._accounts.planes, _bounds(assembly, config), assembly.traffic)
+        self._admin = AdminHandler(self._accounts.reports, assembly.clock, assembly.traffic, self._handler.open_streams)
         self._listeners = Listeners(config.limits, inherited)
         self._certificate = ServedCertificate(assembly.certificates)
         self._watch = StoreWatch(
@@ -153,6 +153,7 @@ class RunningProxy:
             self._certificate.take(certificate)
             self._listeners.take(opening)
             self._handler.bounds = _bounds(self._assembly, config)
+            self._assembly.hook.command = config.hooks.on_sign_in_needed
             for name in (*changes.gone, *changes.changed):
                 self._handler.end_streams(name)
             if not self._background:

@@ -13,17 +13,19 @@ import click
 
 from jmap_proxy.activation import inherited_sockets
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.liveness import answers
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.cli.reloading import Reloading, identity_of
 from jmap_proxy.cli.running import reload_signal, reloadable_proxy, stop_signals
 from jmap_proxy.config import load_config
 from jmap_proxy.errors import ConfigError
+from jmap_proxy.sd_notify import ServiceManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jmap_proxy.cli.running import Addresses
+    from jmap_proxy.cli.running import Addresses, RunningProxy
     from jmap_proxy.config import Config
 
 MOST_FILES = 65_536
@@ -52,12 +54,31 @@ def _load(path: Path) -> Config:
 async def _serve(config: Config, reloading: Callable[..., Reloading]) -> None:
     stopped, told = stop_signals(), reload_signal()
     inherited = inherited_sockets(os.environ, os.getpid(), config.accounts)
+    manager = ServiceManager(os.environ, os.getpid())
     async with Assembly(config) as assembly, reloadable_proxy(assembly, inherited) as proxy:
         _tell(proxy.addresses)
-        following = asyncio.create_task(reloading(take_up=proxy.take_up, told=told).run(), name="configuration")
+        manager.ready(_status(proxy))
+        watching = asyncio.create_task(manager.watch(functools.partial(_is_well, manager, proxy, stopped)))
+        during = functools.partial(manager.reloading, functools.partial(_status, proxy))
+        follower = reloading(take_up=proxy.take_up, told=told, during=during)
+        following = asyncio.create_task(follower.run(), name="configuration")
         await stopped.wait()
         following.cancel()
         await asyncio.wait([following])
+        manager.stopping()
+    watching.cancel()  # only now: requests in flight may take longer to finish than the watchdog waits
+    await asyncio.wait([watching])
+
+
+async def _is_well(manager: ServiceManager, proxy: RunningProxy, stopped: asyncio.Event) -> bool:
+    """Whether it answers; when it has been told to stop, it need not."""
+    return stopped.is_set() or await answers(proxy.addresses, (manager.watchdog_interval or 0.0) / 2)
+
+
+def _status(proxy: RunningProxy) -> str:
+    """What the service manager shows."""
+    at = proxy.addresses
+    return f"serving at {', '.join(filter(None, (at.http, at.https, at.unix, *at.own.values())))}"
 
 
 def _tell(addresses: Addresses) -> None:

@@ -17,7 +17,8 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.errors import StoreError
 from jmap_proxy.origins import Origin
-from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, in_words
+from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, foretold_ends, in_words
+from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def status(config: Config, *, as_json: bool) -> None:
         click.echo(msgspec.json.encode(told).decode())
     else:
         _print_table(accounts, assembly.clock())
-        for line in clock_warnings(accounts):
+        for line in (*clock_warnings(accounts), *foretold_ends(accounts)):
             click.echo(line)
         click.echo(f"The proxy is {'running' if running else 'not running'}. Tokens are encrypted with: {data_key}")
 
@@ -63,9 +64,11 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
     live = await _ask_proxy(assembly.config)
     statuses = {}
     for name, account in assembly.config.accounts.items():
-        stored, store_error = None, ""
+        stored, losses, store_error = None, list[Loss](), ""
+        store = assembly.store(name)
         try:
-            stored = await assembly.store(name).load()
+            stored = await store.load()
+            losses = await store.losses()
         except StoreError as error:
             store_error = f"{error.detail} ({error.hint})"
         statuses[name] = account_status(
@@ -76,6 +79,7 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
             store_error=store_error,
             live=None if live is None else live.get(name),
             now=assembly.clock(),
+            losses=losses,
         )
     return statuses, live is not None
 

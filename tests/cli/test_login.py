@@ -94,3 +94,57 @@ async def test_a_refused_sign_in_is_told(world: World) -> None:
     assert "error: the sign-in was refused" in ended.err
     assert "hint: sign in again" in ended.err
     assert not world.token_file.exists()
+
+
+async def test_a_name_that_is_not_configured_says_nothing(world: World) -> None:
+    """What would be needed is told; without any configuration too."""
+    for _ in range(2):
+        ended = await (await world.start("login", "bob")).end()
+        assert ended.code == 78
+        assert "there is no account 'bob' in the configuration" in ended.err
+        assert "jmap-proxy login EMAIL" in ended.err
+        world.config.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["alice", "--server", "https://mail.example.com"], 78, "there is an account 'alice' in the configuration"),
+        (["alice", "--preset", "cyrus"], 78, "there is an account 'alice' in the configuration"),
+        (["bob@example.com", "--name", "alice"], 78, "there is an account 'alice' in the configuration"),
+        (["alice", "--issuer", "https://sso.example.com"], 78, "accounts.alice.issuer says otherwise"),
+        (["alice", "--client-id", "other"], 78, "accounts.alice.client_id says otherwise"),
+        (["alice", "--preset", "hotmail"], 2, "hotmail"),
+        (["alice", "--device", "--paste"], 2, "exclude each other"),
+        (["alice@exa mple"], 69, "is no mail address"),
+        (["bob@example.com", "--server", "mail.example.com"], 78, "not an absolute http or https URL"),
+    ],
+)
+async def test_what_does_not_fit_together_is_told(world: World, options: list[str], code: int, told: str) -> None:
+    """Before anything is asked; the configuration stays."""
+    before = world.config.read_bytes()
+    ended = await world.invoke("login", *options)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
+    assert world.idp.metadata_requests == 0
+    assert world.config.read_bytes() == before
+
+
+async def test_what_the_configuration_leaves_open_can_be_said(world: World) -> None:
+    """Issuer and client of an account that names none; the configuration stays as it is."""
+    lines = [line for line in world.config.read_text().splitlines() if not line.startswith(("issuer", "client_id"))]
+    world.config.write_text("\n".join(lines))
+    chosen = ("--issuer", world.idp.issuer, "--client-id", "jmap-proxy")
+    program = await world.start("login", "alice", "--no-browser", *chosen)
+    await browse(await program.line())
+    assert (await program.end()).code == 0
+    assert world.config.read_text() == "\n".join(lines)
+    assert (await world.stored()).client_id == "jmap-proxy"
+
+
+async def test_a_username_does_nothing_to_the_terminal(world: World) -> None:
+    """It is the server's, and shown as text."""
+    world.mail.settings.usernames = {"demo": "de\x1b[2Jmo"}
+    program = await world.start("login", "alice", "--no-browser")
+    await browse(await program.line())
+    assert "Signed in as de?[2Jmo." in (await program.end()).out

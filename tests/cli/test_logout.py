@@ -42,14 +42,31 @@ async def test_who_is_not_signed_in_loses_only_the_key(world: World) -> None:
     assert world.assembly().local_keys.account_of(key) is None
 
 
-async def test_a_damaged_file_is_left(world: World) -> None:
-    """What cannot be read cannot be revoked: exit code 74, and the file is named."""
+async def test_a_damaged_file_is_removed(world: World) -> None:
+    """With one that was set aside. What cannot be read cannot be revoked: the user is told where to end it."""
+    key = (await world.sign_in()).local_key
+    aside = world.token_file.with_suffix(".damaged")
+    for path in (world.token_file, aside):
+        path.write_bytes(b"damaged")
+        path.chmod(0o600)
+    ended = await world.invoke("logout", "alice")
+    assert ended.code == 0
+    assert "nothing is revoked" in ended.out
+    assert f"end the session at {world.idp.issuer} too" in ended.out
+    assert world.idp.revocations == []
+    assert not world.token_file.exists()
+    assert not aside.exists()
+    assert world.assembly().local_keys.account_of(key) is None
+
+
+async def test_a_file_that_others_could_have_read_is_left(world: World) -> None:
+    """The hint mends it, and then it can be revoked: exit code 74."""
     await world.sign_in()
-    world.token_file.write_bytes(b"damaged")
+    world.token_file.chmod(0o644)
     ended = await world.invoke("logout", "alice")
     assert ended.code == 74
     assert str(world.token_file) in ended.err
-    assert world.token_file.read_bytes() == b"damaged"
+    assert world.token_file.exists()
 
 
 async def test_a_missing_client_secret_does_not_keep_it_from_being_forgotten(world: World) -> None:

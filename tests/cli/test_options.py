@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 from unittest import mock
+
+from aiohttp import ClientSession
 
 from jmap_proxy.cli.options import run
 
@@ -28,6 +32,30 @@ async def test_a_log_level_is_one_of_four(world: World) -> None:
     ended = await world.invoke("status", "--log-level", "loud")
     assert ended.code == 2
     assert "'debug', 'info', 'warning', 'error'" in ended.err
+
+
+async def test_a_log_level_may_be_an_areas(world: World) -> None:
+    """And an area that there is not is a wrong use, which says which there are."""
+    assert (await world.invoke("status", "--log-level", "tokens=debug")).code == 0
+    ended = await world.invoke("status", "--log-level", "tokns=debug")
+    assert ended.code == 2
+    assert "there is no area 'tokns'; there is cli, hook, " in ended.err
+
+
+async def test_log_lines_may_be_objects(world: World) -> None:
+    """With --log-format json; those of a request are found by what its client was told."""
+    program, origin = await world.serve("--log-format", "json", "--log-level", "warning,proxy=debug")
+    instances = []
+    async with ClientSession() as client:
+        for _ in range(2):
+            async with client.get(f"{origin}/.well-known/jmap", headers={"Authorization": "Bearer no"}) as response:
+                instances.append((await response.json(content_type=None))["instance"])
+    lines = [json.loads(line) for line in (await program.end(signal.SIGTERM)).err.splitlines()]
+    for instance in instances:
+        told = [line for line in lines if line.get("request_id") == instance.rpartition(":")[2]]
+        assert [(line["event"], line["level"]) for line in told] == [("refused", "info"), ("answered", "debug")]
+        assert {line["logger"] for line in told} == {"jmap_proxy.proxy"}
+    assert (await world.invoke("status", "--log-format", "xml")).code == 2
 
 
 async def _loop_name() -> str:

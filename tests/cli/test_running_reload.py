@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from aiohttp import ClientSession
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import RunningProxy, reloadable_proxy
 from jmap_proxy.cli.signing_in import sign_in_and_save
-from jmap_proxy.config import Account, Config, Listen, load_config
+from jmap_proxy.config import Account, Config, Hooks, Listen, load_config
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.sandbox import Fault
 from tests.support.certificates import private_authority
@@ -334,6 +335,44 @@ async def test_tokens_that_only_the_memory_holds_are_not_left_behind(world: Worl
         await running.take_up(alice=running.changed("alice"))
     assert (await running.session("alice"))[0] == 200
     world.token_file.chmod(0o600)
+
+
+@pytest.mark.parametrize("room", [True, False])
+async def test_a_disk_that_fills_up_under_a_refresh_of_before(world: World, running: Running, *, room: bool) -> None:
+    """The exchanged account's refresh ends after the reload, and only the memory has its tokens.
+
+    The new parts do not spend the stored refresh token; the old ones are kept until the disk has taken theirs, but
+    hold up no shutdown.
+    """
+    world.mail.refused_tokens.add((await world.stored()).access_token)
+    before = len(world.idp.token_requests)
+    fault = world.idp.faults.add("token", Fault(hold=asyncio.Event()))
+    asking = asyncio.create_task(running.session("alice"))
+    await fault.entered.wait()
+    await running.take_up(alice=running.changed("alice"))
+    world.token_file.chmod(0o644)  # what others could have read is not overwritten
+    assert fault.hold is not None
+    fault.hold.set()
+    assert (await asking)[0] == 200
+    assert (await running.session("alice"))[0] == 503
+    if room:
+        world.token_file.chmod(0o600)
+        while (await running.session("alice"))[0] != 200:
+            pass
+    assert [request.outcome for request in world.idp.token_requests[before:]] == ["ok"]
+
+
+async def test_another_hook(world: World, running: Running) -> None:
+    """Counts at once."""
+    told = world.folder / "told"
+    hooks = Hooks(on_sign_in_needed=(sys.executable, "-c", "import sys; open(sys.argv[1], 'w')", str(told)))
+    with structlog.testing.capture_logs() as logs:
+        await running.proxy.take_up(msgspec.structs.replace(running.config, hooks=hooks))
+    assert [each for each in logs if each["log_level"] == "warning"] == []
+    world.idp.revoke_grants()
+    assert (await running.session("alice"))[0] == 503
+    await running.proxy._assembly.hook.close()
+    assert told.exists()
 
 
 async def test_an_account_gets_and_loses_a_port_of_its_own(running: Running) -> None:

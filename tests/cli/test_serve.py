@@ -13,6 +13,7 @@ from aiohttp import ClientSession, UnixConnector
 from jmap_proxy.cli.serve import MOST_FILES, file_limit
 from jmap_proxy.sandbox import Fault, browse
 from tests.support.activated import start_activated
+from tests.support.manager import manager_at
 from tests.support.program import TIME_LIMIT
 from tests.support.world import basic
 
@@ -166,6 +167,48 @@ async def test_it_says_where_it_listens(world: World) -> None:
     ):
         assert (await response.json())["apiUrl"].startswith("http://localhost/")
     await program.end(signal.SIGTERM)
+
+
+async def test_the_service_manager_is_told(world: World, client: ClientSession) -> None:
+    """Ready when it listens, the begin and the end of each reload, also of one that fails, signs of life, the end."""
+    key = (await world.sign_in()).local_key
+    with manager_at(world.folder) as manager:
+        program = await world.start("serve", **manager.env, WATCHDOG_USEC="200000")
+        ready = await manager.message()
+        origin = (await program.line()).removeprefix("listening on ")
+        assert ready == ["READY=1", f"STATUS=serving at {origin}"]
+        assert (await session_of(client, origin, key))[0] == 200
+        for _ in range(2):
+            assert await manager.message_of("WATCHDOG=1") == ["WATCHDOG=1"]
+        for text in (world.config.read_text(), "not TOML"):
+            world.config.write_text(text)
+            program.process.send_signal(signal.SIGHUP)
+            reloading = await manager.message_of("RELOADING=1")
+            assert reloading[1].startswith("MONOTONIC_USEC=")
+            assert await manager.message_of("READY=1") == ready
+        assert (await session_of(client, origin, key))[0] == 200
+        program.process.send_signal(signal.SIGTERM)
+        assert await manager.message_of("STOPPING=1")
+        assert (await program.end()).code == 0
+
+
+async def test_signs_of_life_go_on_while_requests_finish(world: World, client: ClientSession) -> None:
+    """The watchdog must not end a proxy that is told to stop and waits for an answer."""
+    key = (await world.sign_in()).local_key
+    with manager_at(world.folder) as manager:
+        program = await world.start("serve", **manager.env, WATCHDOG_USEC="100000")
+        origin = (await program.line()).removeprefix("listening on ")
+        fault = world.mail.faults.add("session", Fault(hold=asyncio.Event()))
+        request = asyncio.create_task(session_of(client, origin, key))
+        await fault.entered.wait()
+        program.process.terminate()
+        await manager.message_of("STOPPING=1")
+        for _ in range(3):
+            assert await manager.message() == ["WATCHDOG=1"]
+        assert fault.hold is not None
+        fault.hold.set()
+        assert (await request)[0] == 200
+        assert (await program.end()).code == 0
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jmap_proxy.cli.signing_in import FixedToken, sign_in_and_save
-from jmap_proxy.errors import SignInError, StoreError, UpstreamError, UpstreamRefusedToken
+from jmap_proxy.autodiscovery.address import parse_mail_address
+from jmap_proxy.cli.signing_in import (
+    MAIL_SCOPE,
+    FixedToken,
+    by_browser,
+    check_person,
+    check_scopes,
+    sign_in,
+    sign_in_and_save,
+)
+from jmap_proxy.errors import SignInError, StoreError, UpstreamError, UpstreamRefusedToken, WrongPerson
 from jmap_proxy.sandbox import Fault
 from tests.support.robot import RobotBrowser
+from tests.tokens.builders import token_set
 
 if TYPE_CHECKING:
     from tests.support.world import World
@@ -105,6 +115,15 @@ async def test_a_damaged_file_is_told_before_the_user_signs_in(world: World, fil
     assert len(world.idp.authorize_requests) == asked
 
 
+async def test_a_closed_browser_is_not_waited_for_for_ever(world: World) -> None:
+    """Nobody can tell that it was closed, but nobody needs that long either."""
+    async with world.assembly() as assembly:
+        with pytest.raises(SignInError, match=r"nobody signed in within 0\.05 seconds") as caught:
+            await sign_in(assembly, "alice", by_browser(lambda _url: None), patience=0.05)
+    assert caught.value.hint
+    assert nothing_saved(world)
+
+
 async def test_a_key_that_cannot_be_made_does_not_hide_the_sign_in(world: World) -> None:
     """The account is signed in; the error says so, and how to get a key."""
     browser = RobotBrowser()
@@ -129,3 +148,105 @@ async def test_a_fixed_token_has_no_successor() -> None:
         await source.replace_rejected("secret-token")
     assert caught.value.hint
     assert "secret-token" not in str(caught.value.problem())
+
+
+ALICE = parse_mail_address("alice@example.com")
+
+
+@pytest.mark.parametrize(
+    ("username", "named"),
+    [("alice@example.com", True), ("Alice@Example.COM", True), ("alice", True), ("u4711", False), ("", False)],
+)
+def test_the_right_person(username: str, *, named: bool) -> None:
+    """By address or what stands before the "@"; of an account that is only named so, any name that is no address."""
+    check_person(ALICE, username, named=named)
+    check_person(None, "bob@example.com", named=named)
+
+
+@pytest.mark.parametrize(
+    ("username", "named", "way_out"),
+    [
+        ("bob@example.com", True, "jmap-proxy login bob@example.com"),
+        ("bob@example.com", False, "jmap-proxy login bob@example.com"),
+        ("alice@example.org", True, "jmap-proxy login alice@example.org"),
+        ("u4711", True, "jmap-proxy login NAME --server URL"),
+        ("", True, "jmap-proxy login NAME --server URL"),
+    ],
+)
+def test_the_wrong_person(username: str, way_out: str, *, named: bool) -> None:
+    """Who it is, and what to do if that is right."""
+    with pytest.raises(WrongPerson, match=f"of {username!r}|does not name") as caught:
+        check_person(ALICE, username, named=named)
+    assert way_out in caught.value.hint
+
+
+@pytest.mark.parametrize("username", ["\x1b[2Jbob", "\x1b[2Jbob@example.com", "$(reboot)@example.com", "b\u202eob"])
+def test_the_servers_words_are_words(username: str) -> None:
+    """They do nothing to the terminal, nor to the shell that the hint is pasted into."""
+    with pytest.raises(WrongPerson) as caught:
+        check_person(ALICE, username, named=True)
+    told = caught.value.detail + caught.value.hint
+    assert told.isprintable()
+    assert "login $" not in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "granted", "told"),
+    [
+        (("openid", MAIL_SCOPE), f"{MAIL_SCOPE}", 0),
+        (("openid", MAIL_SCOPE), "", 0),
+        ((MAIL_SCOPE, "contacts", "files"), f"files {MAIL_SCOPE}", 1),
+        ((), "more", 0),
+    ],
+)
+def test_narrowed_scopes_are_told(asked: tuple[str, ...], granted: str, told: int) -> None:
+    """None told means all (RFC 6749 §5.1); what shows by itself is not asked for again."""
+    notes = check_scopes(asked, token_set(scope=granted))
+    assert len(notes) == told
+    assert all("contacts" in note for note in notes)
+
+
+def test_without_the_scope_for_mail_there_is_no_sign_in() -> None:
+    """What was granted is told."""
+    with pytest.raises(SignInError, match="scope for mail") as caught:
+        check_scopes((MAIL_SCOPE, "contacts"), token_set(scope="contacts"))
+    assert caught.value.hint.endswith("granted was: contacts")
+
+
+def test_a_missing_refresh_token_is_told() -> None:
+    """The user will be asked again soon."""
+    assert "new sign-in is needed" in check_scopes((), token_set(refresh_token=""))[0]
+
+
+async def test_an_account_without_issuer_finds_it(world: World) -> None:
+    """The server is asked; nothing is written to the configuration."""
+    world.mail.settings.protected_resource = {"authorization_servers": [world.idp.issuer]}
+    text = world.config.read_text().replace(f'issuer = "{world.idp.issuer}"', "")
+    world.config.write_text(text)
+    await world.sign_in()
+    assert (await world.stored()).issuer == world.idp.issuer
+    assert world.idp.authorize_requests[-1]["resource"] == world.mail.base_url
+    assert world.config.read_text() == text
+
+
+async def test_a_resource_can_be_left_out(world: World) -> None:
+    """Whatever the server calls itself."""
+    world.mail.settings.protected_resource = {"authorization_servers": [world.idp.issuer]}
+    world.write_config('resource = "none"')
+    world.config.write_text(world.config.read_text().replace(f'issuer = "{world.idp.issuer}"', ""))
+    await world.sign_in()
+    assert "resource" not in world.idp.authorize_requests[-1]
+
+
+async def test_somebody_else_is_not_signed_in_to_an_account_of_that_name(world: World) -> None:
+    """The grant is taken back at once."""
+    world.config.write_text(world.config.read_text().replace("accounts.alice", 'accounts."ann@example.com"'))
+    world.idp.settings.heed_login_hint = False
+    world.idp.settings.user = "bob@example.com"
+    browser = RobotBrowser()
+    async with world.assembly() as assembly:
+        with pytest.raises(WrongPerson):
+            await sign_in_and_save(assembly, "ann@example.com", browser.open)
+        await browser.pages()
+    assert len(world.idp.revocations) == 1
+    assert not (world.state / "tokens" / "ann@example.com.jwe").exists()

@@ -19,14 +19,19 @@ DAY = dt.timedelta(days=1)
 PEM = serialization.Encoding.PEM
 
 
-def private_authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The authority's certificate as a file, and a server context with a leaf that it signed."""
+def private_authority(
+    folder: Path, *, address: str = "127.0.0.1", lasts: dt.timedelta = DAY
+) -> tuple[Path, ssl.SSLContext]:
+    """The authority's certificate as a file, and a server context with a leaf that it signed.
+
+    The leaf is for the address, and ends after `lasts`, which may be negative; leaf.pem holds it and its key.
+    """
     ca_key, leaf_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("throw-away authority")
     ca = _unsigned(ca_name, ca_name, ca_key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     ca = ca.add_extension(_usage(signs=True), critical=True)
-    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    leaf = _unsigned(_name("leaf"), ca_name, leaf_key).add_extension(here, critical=False)
+    here = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    leaf = _unsigned(_name("leaf"), ca_name, leaf_key, lasts).add_extension(here, critical=False)
     leaf = leaf.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
     ca_file, leaf_file = folder / "ca.pem", folder / "leaf.pem"
     ca_file.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(PEM))
@@ -41,10 +46,13 @@ def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _unsigned(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lasts: dt.timedelta = DAY
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
+    begin = now + min(lasts, dt.timedelta()) - DAY
     builder = x509.CertificateBuilder(subject_name=subject, issuer_name=issuer, public_key=key.public_key())
-    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + DAY)
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(now + lasts)
     return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
 
 

@@ -38,7 +38,7 @@ class Program:
         self._said = asyncio.create_task(process.stderr.read())
 
     @classmethod
-    async def start(cls, *args: str, env: Mapping[str, str]) -> Self:
+    async def start(cls, *args: str, env: Mapping[str, str], stdin: int = asyncio.subprocess.DEVNULL) -> Self:
         """Start `python -m jmap_proxy` with these arguments."""
         return cls(
             await asyncio.create_subprocess_exec(
@@ -47,7 +47,7 @@ class Program:
                 "jmap_proxy",
                 *args,
                 env={**os.environ, **env},
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
