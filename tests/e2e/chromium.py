@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.e2e.program import Program
+from tests.e2e.tab import Tab
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -67,6 +68,19 @@ class Chromium:
             client.put(f"{self._devtools}/json/new?{quote(url, safe=':/?&=%')}") as response,
         ):
             assert response.status == 200, await response.text()
+
+    async def tab(self) -> Tab:
+        """A new tab, to be driven."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.put(f"{self._devtools}/json/new?about:blank") as response,
+        ):
+            return Tab((await response.json())["webSocketDebuggerUrl"])
+
+    async def tab_urls(self) -> list[str]:
+        """Where the tabs are."""
+        async with aiohttp.ClientSession() as client, client.get(f"{self._devtools}/json/list") as response:
+            return [tab["url"] for tab in await response.json() if tab["type"] == "page"]
 
     async def close_tabs(self) -> None:
         """Close all tabs but one."""

@@ -51,14 +51,14 @@ install_debian() {
   quietly without_daemons apt-get install -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
 }
 
-install_provider() {
-  local to=$out/provider
-  if cmp -s "$here/provider/package-lock.json" "$to/.done"; then return 0; fi
-  echo "npm: oidc-provider"
+install_from_npm() {
+  local name=$1 to=$out/$1
+  if cmp -s "$here/$name/package-lock.json" "$to/.done"; then return 0; fi
+  echo "npm: $name"
   mkdir -p "$to"
-  cp "$here/provider/package.json" "$here/provider/package-lock.json" "$here/provider/.npmrc" "$to/"
-  quietly npm --prefix "$to" ci --no-audit --no-fund || die "npm ci failed"
-  cp "$here/provider/package-lock.json" "$to/.done"
+  cp "$here/$name/package.json" "$here/$name/package-lock.json" "$here/$name/.npmrc" "$to/"
+  quietly npm --prefix "$to" ci --no-audit --no-fund || die "npm ci failed for $name"
+  cp "$here/$name/package-lock.json" "$to/.done"
 }
 
 install_client() {
@@ -83,7 +83,7 @@ install_debian
 check_node
 jobs=()
 "$here/build_httpd.sh" "$out/httpd" & jobs+=($!)
-install_provider & jobs+=($!)
+for name in provider axe; do install_from_npm "$name" & jobs+=($!); done
 for name in jmapc jmaplib jmax; do install_client "$name" & jobs+=($!); done
 failed=0
 for job in "${jobs[@]}"; do wait "$job" || failed=1; done

@@ -1,0 +1,115 @@
+"""The status page in Chromium: what it looks like, whether everybody can use it, and signing in from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from jmap_proxy.cli.running import running_proxy
+from tests.e2e.chromium import Chromium
+from tests.e2e.layout import INSTALLED, installed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.e2e.tab import Tab
+    from tests.support.world import World
+
+LOOKS = {"light": (1200, False), "dark": (1200, True), "phone": (380, False), "phone-dark": (380, True)}
+PICTURES = INSTALLED / "pictures"
+
+
+@pytest.fixture(scope="module")
+def chromium(folder: Path) -> Iterator[Chromium]:
+    """The browser, for all tests here."""
+    home = folder / "chromium-status"
+    home.mkdir()
+    with Chromium(home) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def page_of(world: World, chromium: Chromium) -> AsyncIterator[tuple[str, str, Tab]]:
+    """The page's address, the clients' address, and a tab."""
+    async with world.assembly() as assembly, running_proxy(assembly) as addresses, await chromium.tab() as tab:
+        yield addresses.admin, addresses.http, tab
+
+
+async def use(origin: str, key: str, times: int) -> None:
+    """Make some traffic, a third of it in vain."""
+    async with aiohttp.ClientSession() as client:
+        for number in range(times):
+            given = {"Authorization": f"Bearer {'wrong' if number % 3 == 0 else key}"}
+            async with client.get(f"{origin}/.well-known/jmap", headers=given) as response:
+                await response.read()
+
+
+async def violations(tab: Tab) -> list[str]:
+    """What axe-core finds, by rule and element."""
+    await tab.evaluate(await asyncio.to_thread(installed("axe/node_modules/axe-core/axe.min.js").read_text) + ";0")
+    found = await tab.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => r.violations)")
+    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_everybody_can_use_it(world: World, chromium: Chromium, look: str) -> None:
+    """axe-core finds nothing, nothing is wider than the window, and the browser complains of nothing."""
+    signed_in = await world.sign_in()
+    world.write_config("[accounts.bob]", 'server = "https://mail.example.com"')
+    width, dark = LOOKS[look]
+    async with page_of(world, chromium) as (admin, http, tab):
+        await use(http, signed_in.local_key, 9)
+        await tab.appear(width=width, dark=dark)
+        await tab.goto(admin)
+        PICTURES.mkdir(exist_ok=True)
+        await tab.picture(PICTURES / f"status-{look}.png")
+        assert await tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert await tab.evaluate("document.querySelectorAll('h2').length") == 4
+        assert "9 requests, 3 failed" in await tab.evaluate("document.body.innerText")
+        assert await violations(tab) == []
+        assert tab.complaints == []
+
+
+async def test_axe_would_find_something(world: World, chromium: Chromium) -> None:
+    """The check can fail: a picture without a text is found."""
+    await world.sign_in()
+    async with page_of(world, chromium) as (admin, _, tab):
+        await tab.goto(admin)
+        await tab.evaluate("document.querySelector('main').append(document.createElement('img'))")
+        assert any(each.startswith("image-alt") for each in await violations(tab))
+
+
+async def test_a_script_in_the_page_would_not_run(world: World, chromium: Chromium) -> None:
+    """The content security policy stands behind the escaping."""
+    await world.sign_in()
+    async with page_of(world, chromium) as (admin, _, tab):
+        await tab.goto(admin)
+        await tab.evaluate(
+            "const s = document.createElement('script'); s.text = 'window.ran = 1'; document.body.append(s)"
+        )
+        assert await tab.evaluate("window.ran") is None
+        assert any("Content Security Policy" in each for each in tab.complaints)
+
+
+async def test_signing_in_with_the_keyboard_alone(world: World, chromium: Chromium) -> None:
+    """Tab and Enter lead from a lost sign-in to a new one, without a restart of the proxy."""
+    await world.sign_in()
+    before = await world.stored()
+    world.idp.revoke_grants()
+    async with page_of(world, chromium) as (admin, _, tab):
+        await tab.goto(admin)
+        while await tab.evaluate("document.activeElement.tagName") != "BUTTON":
+            await tab.press("Tab")
+        await tab.press("Enter", leads_on=True)
+        link = await tab.evaluate("document.activeElement.innerText")
+        assert link.startswith("Continue at 127.0.0.1"), link
+        await tab.press("Enter")
+        async with asyncio.timeout(30):
+            while "Signed in anew" not in await tab.evaluate("document.body.innerText"):
+                await tab.goto(admin)
+    assert (await world.stored()).sign_in_id != before.sign_in_id
