@@ -115,21 +115,45 @@ class _Opened:
         self.files.close()
 
 
-@dataclass(frozen=True, slots=True)
 class Opening:
     """Ways in that are about to replace those that are open: `Listeners.take` or `close` is to follow.
 
-    Attributes:
+    Requests that come by them before that wait: there may be no accounts yet to answer for.
+
+    Args:
         ways: All of them.
+
+    Attributes:
+        ways: As above.
         opened: Those that had to be opened, by name.
     """
 
-    ways: Sequence[Way]
-    opened: dict[str, _Opened]
+    def __init__(self, ways: Sequence[Way]) -> None:
+        self.ways = ways
+        self.opened: dict[str, _Opened] = {}
+        self._decided = asyncio.Event()
+        self._is_taken = False
+
+    def take(self) -> None:
+        """Let the requests in that have come."""
+        self._is_taken = True
+        self._decided.set()
 
     async def close(self) -> None:
         """Do without them."""
+        self._decided.set()
         await asyncio.gather(*(each.close() for each in self.opened.values()))
+
+    def gate(self, answer: Answer) -> Answer:
+        """What lets requests wait before it answers them; their connections end if it is not to be."""
+
+        async def wait_and_answer(request: web.BaseRequest) -> web.StreamResponse:
+            await self._decided.wait()
+            if not self._is_taken:
+                raise ConnectionAbortedError
+            return await answer(request)
+
+        return wait_and_answer
 
 
 class Listeners:
@@ -167,7 +191,7 @@ class Listeners:
         Raises:
             ConfigError: at one it cannot be listened on, or it reaches further than it may; nothing new is open then.
         """
-        opening = Opening([self._placed(way) for way in ways], {})
+        opening = Opening([self._placed(way) for way in ways])
         self._handed = dict(handed or {})
         try:
             for way in opening.ways:
@@ -175,7 +199,8 @@ class Listeners:
                 if there is not None and way.is_at(there.way):
                     way.check_reach(there.hosts)
                 elif way.text or way.path or way.name in {*self._inherited, *self._handed}:
-                    opening.opened[way.name] = await self._open(way)
+                    gated = dataclasses.replace(way, answer=opening.gate(way.answer))
+                    opening.opened[way.name] = await self._open(gated)
         except BaseException:
             await opening.close()
             raise
@@ -196,6 +221,7 @@ class Listeners:
         for way in opening.ways:
             if way.name in self._opened:
                 self._opened[way.name].listener.answer = way.answer
+        opening.take()
         for name, opened in before.items():
             if self._opened.get(name) is not opened:
                 self._inherited.pop(name, None)
