@@ -53,8 +53,10 @@ class Crew(Role):
         size: How many there are to be.
         start: Starts one; it is given what is to hear of all that the worker tells. Raises WorkerError.
         heard: Is given what any worker tells.
-        sleep: Waits for so many seconds.
+        sleep: Waits for so many seconds before a worker is replaced.
+        every: Seconds between two questions how a worker is doing.
         hung: Seconds after which a worker that does not answer is ended.
+        last: Seconds that a worker gets to end, besides `limits.shutdown`.
     """
 
     def __init__(
@@ -63,13 +65,18 @@ class Crew(Role):
         start: Start,
         heard: Callable[[Told], None],
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        *,
+        every: float = ROUND,
         hung: float = HUNG,
+        last: float = LAST,
     ) -> None:
         self._size = size
         self._start = start
         self._heard = heard
         self._sleep = sleep
+        self._every = every
         self._hung = hung
+        self._last = last
         self._serving: dict[int, WorkerProcess] = {}
         self._replaced = 0
         self._agreed: tuple[Config, BoundListeners] | None = None
@@ -131,7 +138,7 @@ class Crew(Role):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        patience = LAST + (self._agreed[0].limits.shutdown if self._agreed else 0.0)
+        patience = self._last + (self._agreed[0].limits.shutdown if self._agreed else 0.0)
         await asyncio.gather(*(worker.stop(patience) for worker in self.workers))
         self._serving.clear()
 
@@ -201,7 +208,7 @@ class Crew(Role):
                 if worker.silent_for > self._hung:
                     log.error("a worker does not answer any more and is ended", pid=worker.pid)
                     worker.kill()
-            await asyncio.sleep(ROUND)
+            await asyncio.sleep(self._every)
 
     def _told(self) -> list[Told]:
         return [worker.told for worker in self.workers if worker.told is not None]

@@ -126,6 +126,8 @@ class WorkerProcess:
 
     async def ask(self, patience: float) -> None:
         """Let it tell how it is doing, which `heard` is given; returns then, or after `patience` seconds."""
+        if self._reading.done():
+            return
         if self._asked is None:
             self._asked, self._asked_at = asyncio.get_running_loop().create_future(), time.monotonic()
             with contextlib.suppress(OSError, TimeoutError):

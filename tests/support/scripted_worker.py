@@ -1,0 +1,60 @@
+"""A worker that behaves as it is told to: `python -m tests.support.scripted_worker BEHAVIOUR CHANNEL`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+
+from jmap_proxy.cli.workers.channel import Channel
+from jmap_proxy.cli.workers.messages import Ask, Decide, FromWorker, Prepared, Serving, Stop, TakeUp, Told, ToWorker
+from jmap_proxy.cli.workers.messages import Unable as Cannot
+from jmap_proxy.status.traffic import Counts
+from jmap_proxy.tokens.report import State, TokenReport
+
+TOLD = Told(
+    {"alice": TokenReport(state=State.RETRYING)},
+    (("alice", "events", 2),),
+    Counts({"api": ({200: 3}, [3, *[0] * 11], 1.0)}),
+)
+
+
+async def behave(behaviour: str, channel: Channel[ToWorker]) -> None:
+    """Answer until it is told to stop, or as long as it behaves well."""
+    if behaviour == "ends":
+        return
+    if behaviour == "stays":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        message, _ = await channel.receive()
+        if isinstance(message, Stop) and behaviour == "stays":
+            continue
+        if isinstance(message, Stop):
+            return
+        for answer in answers(behaviour, message):
+            await channel.send(answer)
+        if behaviour == "serves-and-ends" and isinstance(message, Decide):
+            sys.exit(3)
+
+
+def answers(behaviour: str, message: ToWorker) -> list[FromWorker]:
+    """What it says."""
+    if isinstance(message, Ask):
+        return [] if behaviour in ("silent", "hangs") else [TOLD]
+    if isinstance(message, TakeUp):
+        said: dict[str, list[FromWorker]] = {
+            "unable": [Cannot("no such key", "write it", is_config=True)],
+            "unable-store": [Cannot("no such file", "", is_config=False)],
+            "confused": [Serving()],
+            "hangs": [],
+        }
+        return said.get(behaviour, [Prepared()])
+    if isinstance(message, Decide) and message.agreed and behaviour != "confused-later":
+        return [Serving()]
+    return [Cannot("another one cannot", "", is_config=True)]
+
+
+if __name__ == "__main__":
+    messages: type[ToWorker] = ToWorker  # type: ignore[assignment] # msgspec takes a union for a type
+    asyncio.run(behave(sys.argv[1], Channel(socket.socket(fileno=int(sys.argv[2])), messages)))
