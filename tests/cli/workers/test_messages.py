@@ -19,7 +19,7 @@ issuer = "https://sso.example.com"
 client_id = "jmap-proxy"
 scopes = ["openid"]
 keep_alive = 2.5
-[accounts."b o.b"]
+[accounts."bob@example.com"]
 server = "https://api.fastmail.com/jmap/session"
 client_id = "x"
 issuer = "https://sso.example.com"
@@ -30,8 +30,8 @@ on_sign_in_needed = ["notify-send", "é"]
 
 def test_a_configuration_comes_whole() -> None:
     """Equal in all, so that a worker finds the same changes as the supervisor."""
-    config = parse_config(CONFIG.replace('"b o.b"', "bob"), "config.toml")
-    message = TakeUp(config, ("http", "account-bob"))
+    config = parse_config(CONFIG)
+    message = TakeUp(config, ("http", "account-bob@example.com"))
     assert msgspec.json.decode(msgspec.json.encode(message), type=ToWorker) == message
 
 
