@@ -9,7 +9,10 @@ import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
+
+from aiohttp import web
 
 from jmap_proxy.activation import OF_ACCOUNT, close_sockets
 from jmap_proxy.addresses import check_reach, parse_address
@@ -17,14 +20,13 @@ from jmap_proxy.errors import ConfigError
 from jmap_proxy.origins import Origin, parse_origin
 from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.listener.listener import Listener
+from jmap_proxy.proxy.wire.cut import cut
 from jmap_proxy.unix_socket import unix_socket
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
-
-    from aiohttp import web
 
     from jmap_proxy.activation import Inherited
     from jmap_proxy.addresses import Address
@@ -150,7 +152,8 @@ class Opening:
         async def wait_and_answer(request: web.BaseRequest) -> web.StreamResponse:
             await self._decided.wait()
             if not self._is_taken:
-                raise ConnectionAbortedError
+                cut(request)
+                return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)  # which nobody sees
             return await answer(request)
 
         return wait_and_answer

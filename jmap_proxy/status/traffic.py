@@ -176,7 +176,7 @@ class Traffic:
     def add(self, counts: Counts) -> None:
         """Count what another process has handed over."""
         for kind, tally in counts.tallies.items():
-            self.tallies[kind].add_all(*tally)
+            (self.tallies.get(kind) or self.tallies[OTHER]).add_all(*tally)
         for account, outcome, count in counts.refreshes:
             self.refreshes[account, outcome] = self.refreshes.get((account, outcome), 0) + count
         for minute in counts.minutes:

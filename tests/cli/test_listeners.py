@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientError, ClientSession, web
 
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
 from jmap_proxy.config import Limits, parse_config
@@ -309,3 +309,58 @@ def test_who_comes_in_by_the_unix_socket(accounts: str, open_account: str) -> No
     door = unix_door(config, shared_door(config, no_key))
     assert door.peers == {os.geteuid(), 0}
     assert door.open_account == open_account
+
+
+async def test_sockets_that_are_handed_with_a_configuration(listeners: Listeners) -> None:
+    """Are listened on instead of the address where it is not open yet; those that are not needed are closed."""
+    one, unused, late = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+    port = one.getsockname()[1]
+    opening = await listeners.open([way("192.0.2.1:1")], {"http": [one], "admin": [unused]})
+    listeners.take(opening)
+    assert listeners.shown["http"] == f"http://127.0.0.1:{port}"
+    assert unused.fileno() == -1
+    listeners.take(await listeners.open([way("192.0.2.1:1")], {"http": [late]}))
+    assert late.fileno() == -1
+    assert await told(f"http://127.0.0.1:{port}/") == f"http://127.0.0.1:{port}"
+    moved = socket.create_server(("127.0.0.1", 0))
+    other = moved.getsockname()[1]
+    listeners.take(await listeners.open([way("192.0.2.1:2")], {"http": [moved]}))
+    assert await told(f"http://127.0.0.1:{other}/") == f"http://127.0.0.1:{other}"
+    with pytest.raises(ConfigError):
+        await listeners.open([way("192.0.2.1:2"), way("192.0.2.1:3", "admin")], {"unix": [socket.socket()]})
+
+
+async def test_what_is_off_and_handed_is_open(listeners: Listeners) -> None:
+    """As with sockets of a service manager, which need no address."""
+    assert (await opened(listeners, way(""))) == ""
+    handed = socket.create_server(("127.0.0.1", 0))
+    listeners.take(await listeners.open([way("")], {"http": [handed]}))
+    assert listeners.shown["http"].startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_a_request_that_comes_before_it_is_decided(listeners: Listeners, *, is_taken: bool) -> None:
+    """Waits: there may be no accounts yet to answer for. If it is not to be, its connection ends without an answer."""
+    handed = socket.create_server(("127.0.0.1", 0))
+    port = handed.getsockname()[1]
+    answered = list[web.BaseRequest]()
+
+    async def note(request: web.BaseRequest) -> web.StreamResponse:
+        answered.append(request)
+        return await answer(request)
+
+    noting = dataclasses.replace(way("127.0.0.1:1"), answer=note)
+    opening = await listeners.open([noting], {"http": [handed]})
+    assert list(listeners.after(opening)) == ["http"]
+    asking = asyncio.create_task(told(f"http://127.0.0.1:{port}/"))
+    done, _ = await asyncio.wait([asking], timeout=0.1)
+    assert not done
+    if is_taken:
+        listeners.take(opening)
+        assert await asking == f"http://127.0.0.1:{port}"
+    else:
+        await opening.close()
+        with pytest.raises(ClientError):
+            await asking
+        assert listeners.shown == {}
+    assert len(answered) == int(is_taken)

@@ -32,6 +32,8 @@ async def behave(behaviour: str, channel: Channel[ToWorker]) -> None:
             continue
         if isinstance(message, Stop):
             return
+        if behaviour == "foreign":
+            await channel.send(message)
         for answer in answers(behaviour, message):
             await channel.send(answer)
         if behaviour == "serves-and-ends" and isinstance(message, Decide):

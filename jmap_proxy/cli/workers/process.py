@@ -187,6 +187,9 @@ class WorkerProcess:
                     self._answers.put_nowait(message)
         except EOFError:
             pass
+        except Exception:  # such as a program that was replaced by another version since
+            log.exception("what a worker says is not understood, so it is ended", pid=self.pid)
+            self.kill()
         finally:
             self._answers.put_nowait(None)
             self._end_asking()

@@ -118,6 +118,8 @@ class Worker:
             if self._stopped.is_set():  # it did not wait for us, so we need not wait either
                 os.kill(os.getpid(), signal.SIGKILL)
             log.error("the supervisor has gone, so this worker ends")
+        except Exception:  # such as a program that was replaced by another version since
+            log.exception("what the supervisor says is not understood, so this worker ends")
         finally:
             self._stopped.set()
 

@@ -86,6 +86,16 @@ async def test_who_does_not_answer_is_ended() -> None:
         assert await hanging.ended() < 0
 
 
+async def test_who_says_what_is_not_understood_is_ended() -> None:
+    """As one can that was started after the program had been replaced by another version."""
+    with capture_logs() as logs:
+        async with worker("foreign") as (foreign, _):
+            with pytest.raises(WorkerError, match="has ended"):
+                await foreign.prepare(Config(), {})
+            assert await foreign.ended() < 0
+    assert [line["event"] for line in logs] == ["what a worker says is not understood, so it is ended"]
+
+
 async def test_who_has_ended_answers_nothing() -> None:
     """Neither who waits for an answer nor who asks later waits for long."""
     async with worker("ends") as (ended, _):
