@@ -9,18 +9,15 @@ import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
-
-from aiohttp import web
+from typing import TYPE_CHECKING
 
 from jmap_proxy.activation import OF_ACCOUNT, close_sockets
 from jmap_proxy.addresses import check_reach, parse_address
+from jmap_proxy.cli.opening import Opened, Opening
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.origins import Origin, parse_origin
 from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.listener.listener import Listener
-from jmap_proxy.proxy.wire.cut import cut
 from jmap_proxy.unix_socket import unix_socket
 
 if TYPE_CHECKING:
@@ -28,8 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
+    from aiohttp import web
+
     from jmap_proxy.activation import Inherited
     from jmap_proxy.addresses import Address
+    from jmap_proxy.cli.opening import Listening
     from jmap_proxy.config import Config, Limits
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -74,89 +74,9 @@ class Way:
             check_reach(self.key, host, encrypted=bool(self.tls), open_account=self.open_account)
 
 
-class Listening(Protocol):
-    """A `Listener`, or what stands in its place."""
-
-    answer: Answer
-
-    async def open(self, host: str, port: int) -> str:
-        """See `Listener.open`. Raises OSError."""
-
-    async def open_socket(self, bound: socket.socket) -> None:
-        """See `Listener.open_socket`. Raises OSError."""
-
-    async def close(self) -> None:
-        """See `Listener.close`."""
-
-
 def listener_of(way: Way, limits: Limits) -> Listening:
     """What answers for itself. Pure."""
     return Listener(way.answer, tls=way.tls, patience=way.patience, head=limits.head, connections=limits.connections)
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A way in that is open.
-
-    Attributes:
-        way: As it was when it was opened.
-        shown: Its origin or path.
-        hosts: The addresses at which it is bound.
-        listener: Listens.
-        files: What is to be closed after it.
-    """
-
-    way: Way
-    shown: str
-    hosts: Sequence[str]
-    listener: Listening
-    files: ExitStack
-
-    async def close(self) -> None:
-        await self.listener.close()
-        self.files.close()
-
-
-class Opening:
-    """Ways in that are about to replace those that are open: `Listeners.take` or `close` is to follow.
-
-    Requests that come by them before that wait: there may be no accounts yet to answer for.
-
-    Args:
-        ways: All of them.
-
-    Attributes:
-        ways: As above.
-        opened: Those that had to be opened, by name.
-    """
-
-    def __init__(self, ways: Sequence[Way]) -> None:
-        self.ways = ways
-        self.opened: dict[str, _Opened] = {}
-        self._decided = asyncio.Event()
-        self._is_taken = False
-
-    def take(self) -> None:
-        """Let the requests in that have come."""
-        self._is_taken = True
-        self._decided.set()
-
-    async def close(self) -> None:
-        """Do without them."""
-        self._decided.set()
-        await asyncio.gather(*(each.close() for each in self.opened.values()))
-
-    def gate(self, answer: Answer) -> Answer:
-        """What lets requests wait before it answers them; their connections end if it is not to be."""
-
-        async def wait_and_answer(request: web.BaseRequest) -> web.StreamResponse:
-            await self._decided.wait()
-            if not self._is_taken:
-                cut(request)
-                return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)  # which nobody sees
-            return await answer(request)
-
-        return wait_and_answer
 
 
 class Listeners:
@@ -176,7 +96,7 @@ class Listeners:
         self._inherited = dict(inherited)
         self._handed: Inherited = {}
         self._make = make
-        self._opened: dict[str, _Opened] = {}
+        self._opened: dict[str, Opened] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -237,7 +157,7 @@ class Listeners:
         await asyncio.gather(*self._closing, *(opened.close() for opened in self._opened.values()))
         close_sockets(self._inherited)
 
-    def _after(self, opening: Opening) -> dict[str, _Opened]:
+    def _after(self, opening: Opening) -> dict[str, Opened]:
         opened = dict(opening.opened)
         for way in opening.ways:
             there = self._opened.get(way.name)
@@ -249,7 +169,7 @@ class Listeners:
         """An inherited socket stays, whatever address the configuration names."""
         return dataclasses.replace(way, text="", path=None) if way.name in self._inherited else way
 
-    async def _open(self, way: Way) -> _Opened:
+    async def _open(self, way: Way) -> Opened:
         listener = self._make(way, self._limits)
         files = ExitStack()
         try:
@@ -258,7 +178,7 @@ class Listeners:
             await listener.close()
             files.close()
             raise
-        return _Opened(way, shown, hosts, listener, files)
+        return Opened(way, shown, hosts, listener, files)
 
     async def _listen(self, way: Way, listener: Listening, files: ExitStack) -> tuple[str, Sequence[str]]:
         """The origin or path, and the addresses."""

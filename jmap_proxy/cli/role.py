@@ -9,7 +9,8 @@ from jmap_proxy.cli.listeners import listener_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jmap_proxy.cli.listeners import Answer, Listening, Way
+    from jmap_proxy.cli.listeners import Answer, Way
+    from jmap_proxy.cli.opening import Listening
     from jmap_proxy.config import Config, Limits
     from jmap_proxy.tokens.report import TokenReport
 

@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientError, ClientSession, web
+from aiohttp import ClientSession, web
 
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
 from jmap_proxy.config import Limits, parse_config
@@ -336,31 +336,3 @@ async def test_what_is_off_and_handed_is_open(listeners: Listeners) -> None:
     handed = socket.create_server(("127.0.0.1", 0))
     listeners.take(await listeners.open([way("")], {"http": [handed]}))
     assert listeners.shown["http"].startswith("http://127.0.0.1:")
-
-
-@pytest.mark.parametrize("is_taken", [True, False])
-async def test_a_request_that_comes_before_it_is_decided(listeners: Listeners, *, is_taken: bool) -> None:
-    """Waits: there may be no accounts yet to answer for. If it is not to be, its connection ends without an answer."""
-    handed = socket.create_server(("127.0.0.1", 0))
-    port = handed.getsockname()[1]
-    answered = list[web.BaseRequest]()
-
-    async def note(request: web.BaseRequest) -> web.StreamResponse:
-        answered.append(request)
-        return await answer(request)
-
-    noting = dataclasses.replace(way("127.0.0.1:1"), answer=note)
-    opening = await listeners.open([noting], {"http": [handed]})
-    assert list(listeners.after(opening)) == ["http"]
-    asking = asyncio.create_task(told(f"http://127.0.0.1:{port}/"))
-    done, _ = await asyncio.wait([asking], timeout=0.1)
-    assert not done
-    if is_taken:
-        listeners.take(opening)
-        assert await asking == f"http://127.0.0.1:{port}"
-    else:
-        await opening.close()
-        with pytest.raises(ClientError):
-            await asking
-        assert listeners.shown == {}
-    assert len(answered) == int(is_taken)

@@ -19,7 +19,7 @@ from tests.support.program import TIME_LIMIT
 from tests.support.world import basic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from tests.support.program import Ended, Program
     from tests.support.world import World
@@ -113,10 +113,12 @@ class Team:
 
 
 @asynccontextmanager
-async def team(world: World, size: int, key: str = "", lines: int = 2, **env: str) -> AsyncIterator[Team]:
+async def team(
+    world: World, size: int, key: str = "", lines: int = 2, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Team]:
     """A supervisor with so many workers, signed in, that has said so many lines; it is ended if it still runs."""
     key = key or (await world.sign_in()).local_key
-    program = await world.start("serve", "--workers", str(size), **env)
+    program = await world.start("serve", "--workers", str(size), **(env or {}))
     served = Team(world, program, [await program.line() for _ in range(lines)], key)
     try:
         yield served

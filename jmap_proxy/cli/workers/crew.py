@@ -22,7 +22,8 @@ from jmap_proxy.status.metrics import workers_text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from jmap_proxy.cli.listeners import Answer, Listening, Way
+    from jmap_proxy.cli.listeners import Answer, Way
+    from jmap_proxy.cli.opening import Listening
     from jmap_proxy.cli.role import OpenStreams, Reports
     from jmap_proxy.cli.workers.messages import Told
     from jmap_proxy.cli.workers.process import WorkerProcess

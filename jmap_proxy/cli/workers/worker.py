@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jmap_proxy.activation import Inherited
-    from jmap_proxy.cli.listeners import Listening
+    from jmap_proxy.cli.opening import Listening
     from jmap_proxy.cli.role import OpenStreams, Reports
     from jmap_proxy.cli.workers.channel import Channel
     from jmap_proxy.config import Config

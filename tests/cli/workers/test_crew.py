@@ -175,13 +175,13 @@ async def test_metrics_have_the_workers_and_readiness_needs_one() -> None:
     crew = Crew(2, nursery.start, nursery.heard.append)
     await crew.agree(CONFIG, {})
     async with asked(crew) as origin, ClientSession() as client:
-        assert crew.is_well
+        well = [crew.is_well]
         async with client.get(f"{origin}/metrics") as response:
             assert "jmap_proxy_workers 2.0" in await response.text()
         async with client.get(f"{origin}/readyz") as response:
             assert response.status == 200
         await crew.close()
-        assert not crew.is_well
+        assert [*well, crew.is_well] == [True, False]
         async with client.get(f"{origin}/readyz") as response:
             assert (response.status, (await response.json(content_type=None))["type"][-7:]) == (503, ":worker")
 

@@ -38,7 +38,7 @@ ASKED = 12
 async def managed(world: World, size: int) -> AsyncIterator[tuple[Team, Manager]]:
     """A team whose service manager is told of reloads."""
     with manager_at(world.folder) as manager:
-        async with team(world, size, **manager.env) as served:
+        async with team(world, size, env=manager.env) as served:
             assert (await manager.message())[0] == "READY=1"
             yield served, manager
 

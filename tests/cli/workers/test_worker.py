@@ -286,7 +286,7 @@ async def test_the_service_manager_is_told_by_the_supervisor(world: World) -> No
     """Ready when all workers serve, signs of life, the end."""
     key = (await world.sign_in()).local_key
     with manager_at(world.folder) as manager:
-        async with team(world, 2, key, **manager.env, WATCHDOG_USEC="200000") as served:
+        async with team(world, 2, key, env={**manager.env, "WATCHDOG_USEC": "200000"}) as served:
             assert await manager.message() == ["READY=1", f"STATUS=serving at {served.origin}"]
             assert await served.metric("workers") == 2
             assert await manager.message_of("WATCHDOG=1")
