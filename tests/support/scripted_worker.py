@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
 import sys
+from typing import TYPE_CHECKING
 
 from jmap_proxy.cli.workers.channel import Channel
-from jmap_proxy.cli.workers.messages import Ask, Decide, FromWorker, Prepared, Serving, Stop, TakeUp, Told, ToWorker
+from jmap_proxy.cli.workers.messages import Ask, Decide, Prepared, Serving, Stop, TakeUp, Told, ToWorker
 from jmap_proxy.cli.workers.messages import Unable as Cannot
 from jmap_proxy.status.traffic import Counts
 from jmap_proxy.tokens.report import State, TokenReport
+
+if TYPE_CHECKING:
+    import msgspec
 
 TOLD = Told(
     {"alice": TokenReport(state=State.RETRYING)},
@@ -22,30 +25,31 @@ TOLD = Told(
 
 async def behave(behaviour: str, channel: Channel[ToWorker]) -> None:
     """Answer until it is told to stop, or as long as it behaves well."""
-    if behaviour == "ends":
-        return
-    if behaviour == "stays":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
+    while behaviour != "ends":
         message, _ = await channel.receive()
-        if isinstance(message, Stop) and behaviour == "stays":
-            continue
-        if isinstance(message, Stop):
+        if isinstance(message, Stop) and behaviour != "stays":
             return
-        if behaviour == "foreign":
-            await channel.send(message)
         for answer in answers(behaviour, message):
             await channel.send(answer)
-        if behaviour == "serves-and-ends" and isinstance(message, Decide):
-            sys.exit(3)
+        if isinstance(message, Decide):
+            behaviour = later(behaviour)
 
 
-def answers(behaviour: str, message: ToWorker) -> list[FromWorker]:
+def later(behaviour: str) -> str:
+    """How it behaves when it has served for the first time."""
+    if behaviour == "serves-and-ends":
+        sys.exit(3)
+    return "unable" if behaviour == "unable-later" else behaviour
+
+
+def answers(behaviour: str, message: ToWorker) -> list[msgspec.Struct]:
     """What it says."""
+    if behaviour == "foreign":
+        return [message]
     if isinstance(message, Ask):
         return [] if behaviour in ("silent", "hangs") else [TOLD]
     if isinstance(message, TakeUp):
-        said: dict[str, list[FromWorker]] = {
+        said: dict[str, list[msgspec.Struct]] = {
             "unable": [Cannot("no such key", "write it", is_config=True)],
             "unable-store": [Cannot("no such file", "", is_config=False)],
             "confused": [Serving()],

@@ -44,13 +44,22 @@ class Channel(Generic[Message]):
         self._sending = asyncio.Lock()
 
     async def send(self, message: msgspec.Struct, sockets: Sequence[socket.socket] = ()) -> None:
-        """Send a message; the sockets stay open here. Raises OSError: the other end has gone."""
+        """Send a message; the sockets stay open here.
+
+        Raises:
+            OSError: the other end has gone.
+        """
         body, left = msgspec.json.encode(message), list(sockets)
         async with self._sending:
-            while len(left) > MOST:
-                await self._send_head(0, left[:MOST])
-                left = left[MOST:]
-            await self._send_head(len(body), left, body)
+            try:
+                while len(left) > MOST:
+                    await self._send_head(0, left[:MOST])
+                    left = left[MOST:]
+                await self._send_head(len(body), left, body)
+            except BaseException:  # a part of it may have gone, and nothing can follow that
+                with contextlib.suppress(OSError):
+                    self._end.shutdown(socket.SHUT_WR)
+                raise
 
     async def receive(self) -> tuple[Message, list[socket.socket]]:
         """The next message, and the sockets that came with it; they are the caller's.

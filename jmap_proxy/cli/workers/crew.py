@@ -15,6 +15,7 @@ from jmap_proxy.cli.role import Role
 from jmap_proxy.cli.workers.bound import Bound
 from jmap_proxy.cli.workers.combined import combined_reports, combined_streams
 from jmap_proxy.cli.workers.restarts import Restarts
+from jmap_proxy.config import Config
 from jmap_proxy.errors import JmapProxyError, WorkerError
 from jmap_proxy.proxy.wire.problem import problem_response
 from jmap_proxy.status.metrics import workers_text
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from jmap_proxy.cli.role import OpenStreams, Reports
     from jmap_proxy.cli.workers.messages import Told
     from jmap_proxy.cli.workers.process import WorkerProcess
-    from jmap_proxy.config import Config, Limits
+    from jmap_proxy.config import Limits
 
     BoundListeners = Mapping[str, Bound]
     Start = Callable[[Callable[[Told], None]], Awaitable[WorkerProcess]]
@@ -80,7 +81,7 @@ class Crew(Role):
         self._last = last
         self._serving: dict[int, WorkerProcess] = {}
         self._replaced = 0
-        self._agreed: tuple[Config, BoundListeners] | None = None
+        self._agreed: tuple[Config, BoundListeners] = Config(), {}
         self._one_at_a_time = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -127,10 +128,10 @@ class Crew(Role):
         """See `Role`: all workers take it up, or none; the first time they are started."""
         bound = {name: each for name, each in listeners.items() if isinstance(each, Bound)}
         async with self._one_at_a_time:
-            if self._agreed is None:
-                await self._begin(config, bound)
-            else:
+            if self._tasks:
                 await _take_up(self._serving, config, bound)
+            else:
+                await self._begin(config, bound)
             self._agreed = config, bound
 
     async def close(self) -> None:
@@ -139,7 +140,7 @@ class Crew(Role):
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        patience = self._last + (self._agreed[0].limits.shutdown if self._agreed else 0.0)
+        patience = self._last + self._agreed[0].limits.shutdown
         await asyncio.gather(*(worker.stop(patience) for worker in self.workers))
         self._serving.clear()
 
@@ -171,35 +172,32 @@ class Crew(Role):
                     restarts = restarts.after(0.0)
 
     def _give_up(self, place: int) -> None:
-        if self._agreed is not None:
-            for each in self._agreed[1].values():
-                each.give_up(place)
+        for each in self._agreed[1].values():
+            each.give_up(place)
 
     async def _replace(self, place: int) -> bool:
         """Start another worker in this place; whether it serves."""
         async with self._one_at_a_time:  # so it gets what all have, and no reload overlooks it
-            if self._agreed is None:
-                raise RuntimeError("nothing is agreed upon")
             try:
-                worker = await self._start(self._heard)
-            except WorkerError as error:
-                log.error("a worker cannot be started", detail=error.detail)
-                return False
-            try:
-                await _take_up({place: worker}, *self._agreed)
+                worker = await self._start_one(place)
             except (JmapProxyError, OSError) as error:
                 log.error("a worker could not be started", detail=str(error))
-                worker.kill()
-                await worker.ended()
                 return False
-            except BaseException:
-                worker.kill()
-                await worker.ended()
-                raise
             self._serving[place] = worker
         self._replaced += 1
         log.info("a worker is serving", pid=worker.pid)
         return True
+
+    async def _start_one(self, place: int) -> WorkerProcess:
+        """One that goes by what was agreed upon. Raises JmapProxyError, OSError."""
+        worker = await self._start(self._heard)
+        try:
+            await _take_up({place: worker}, *self._agreed)
+        except BaseException:
+            worker.kill()
+            await worker.ended()
+            raise
+        return worker
 
     async def _go_round(self) -> None:
         """Ask them all again and again, and end those that do not answer."""

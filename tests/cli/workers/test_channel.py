@@ -120,6 +120,28 @@ async def test_a_reader_that_waits_is_woken() -> None:
             await other.send(Note("to nobody"))
 
 
+async def test_a_sender_that_is_cancelled() -> None:
+    """Half of its message is an end for the reader, and nothing follows; waiting in vain for a turn does no harm."""
+    async with ends() as (one, other):
+        sending = asyncio.create_task(one.send(Note("x" * (1 << 20))))
+        await asyncio.sleep(0)
+        waiting = asyncio.create_task(one.send(Note("in its turn")))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        note, _ = await other.receive()
+        await sending
+        assert len(note.text) == 1 << 20
+        sending = asyncio.create_task(one.send(Note("x" * (1 << 20))))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+        with pytest.raises(EOFError):
+            await other.receive()
+        with pytest.raises(OSError, match="pipe"):
+            await one.send(Note("after it"))
+
+
 @pytest.mark.parametrize("cut", range(1, HEAD.size + 3))
 async def test_an_end_in_the_middle_of_a_message(cut: int) -> None:
     """Is an end; nothing half is taken for a message."""

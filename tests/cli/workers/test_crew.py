@@ -156,6 +156,26 @@ async def test_one_that_hangs_and_one_that_is_killed_are_replaced() -> None:
     assert {line["how"] for line in logs if line["event"] == "a worker has ended and is replaced"} == {"SIGKILL"}
 
 
+async def test_an_end_while_one_is_being_replaced() -> None:
+    """Waits for nobody who does not serve yet, and leaves nobody."""
+    nursery = Nursery(["serves-and-ends", "hangs"])
+    async with nursery.crew(1) as crew:
+        await crew.agree(CONFIG, {})
+        await nursery.until(2)
+    assert await nursery.started[1].ended() == -signal.SIGKILL
+
+
+async def test_a_later_configuration_that_one_cannot_take_up() -> None:
+    """Is an error, and the others are told so; whoever is replaced goes by the one of before."""
+    nursery = Nursery([GOOD, "unable-later"])
+    async with nursery.crew(2) as crew:
+        await crew.agree(CONFIG, {})
+        with pytest.raises(ConfigError, match="no such key"):
+            await crew.agree(Config(), {})
+        assert len(crew.workers) == 2
+        assert crew._agreed == (CONFIG, {})
+
+
 async def test_what_all_of_them_tell() -> None:
     """The worst of the reports, the sum of the streams; all that they have counted is heard."""
     nursery = Nursery([])

@@ -8,12 +8,19 @@ import signal
 import socket
 import ssl
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aiohttp
+import msgspec
 import pytest
 
+from jmap_proxy.cli.workers.channel import HEAD
+from jmap_proxy.cli.workers.process import WorkerProcess
+from jmap_proxy.cli.workers.supervising import worker_command
+from jmap_proxy.config import Account, load_config
+from jmap_proxy.errors import StoreError
+from jmap_proxy.log import Levels
 from jmap_proxy.sandbox import Fault
 from tests.cli.test_serve import listens
 from tests.support.activated import start_activated
@@ -23,6 +30,8 @@ from tests.support.program import TIME_LIMIT
 from tests.support.team import Team, gone, team
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from tests.support.world import World
 
 pytestmark = [
@@ -344,3 +353,61 @@ async def test_one_worker_is_no_worker(world: World) -> None:
         assert served.workers == []
         assert ("workers", frozenset()) not in await served.metrics()
         assert (await served.session())[0] == 200
+
+
+@asynccontextmanager
+async def alone(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerProcess]:
+    """A worker without a supervisor."""
+    for name, value in world.env.items():
+        monkeypatch.setenv(name, value)
+    worker = await WorkerProcess.start(worker_command(Levels("critical"), "json"), lambda _: None)
+    try:
+        yield worker
+    finally:
+        worker.kill()
+        await worker.ended()
+
+
+async def test_a_worker_is_stopped_while_it_waits_for_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends well, and waits no more."""
+    await world.sign_in()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with alone(world, monkeypatch) as worker:
+            await worker.prepare(load_config(world.config), {"http": [listening]})
+            await worker.stop(TIME_LIMIT)
+            assert await worker.ended() == 0
+
+
+async def test_a_configuration_that_fails_in_an_unforeseen_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Is told as one that cannot be taken up; the worker goes on, and takes a good one."""
+    await world.sign_in()
+    good = load_config(world.config)
+    bad = msgspec.structs.replace(
+        good, accounts={"alice": Account(server="no URL", issuer=good.accounts["alice"].issuer)}
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with alone(world, monkeypatch) as worker:
+            await worker.prepare(good, {"http": [listening]})
+            await worker.decide(agreed=True)
+            with pytest.raises(StoreError, match="unforeseen"):
+                await worker.prepare(bad, {"http": [listening]})
+            await worker.prepare(good, {"http": [listening]})
+            await worker.decide(agreed=True)
+            await worker.stop(TIME_LIMIT)
+            assert await worker.ended() == 0
+
+
+@pytest.mark.parametrize("said", [b"", b"\0", HEAD.pack(2, 0) + b"{}", HEAD.pack(15, 0) + b'{"type":"Stop"}'])
+async def test_a_supervisor_that_says_nothing_that_makes_sense(said: bytes) -> None:
+    """Ends the worker, at once."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [*worker_command(Levels("critical"), "json"), str(theirs.fileno())]
+        process = await asyncio.create_subprocess_exec(
+            *command, pass_fds=[theirs.fileno()], stderr=asyncio.subprocess.DEVNULL
+        )
+        theirs.close()
+        ours.sendall(said)
+        ours.close()
+        async with asyncio.timeout(TIME_LIMIT):
+            assert await process.wait() == (1 if said.endswith(b"{}") else 0)
