@@ -27,7 +27,7 @@ async def behave(behaviour: str, channel: Channel[ToWorker]) -> None:
     """Answer until it is told to stop, or as long as it behaves well."""
     while behaviour != "ends":
         message, _ = await channel.receive()
-        if isinstance(message, Stop) and behaviour != "stays":
+        if isinstance(message, Stop) and not behaviour.endswith("stays"):
             return
         for answer in answers(behaviour, message):
             await channel.send(answer)
@@ -47,7 +47,7 @@ def answers(behaviour: str, message: ToWorker) -> list[msgspec.Struct]:
     if behaviour == "foreign":
         return [message]
     if isinstance(message, Ask):
-        return [] if behaviour in ("silent", "hangs") else [TOLD]
+        return [] if behaviour.startswith(("silent", "hangs")) else [TOLD]
     if isinstance(message, TakeUp):
         said: dict[str, list[msgspec.Struct]] = {
             "unable": [Cannot("no such key", "write it", is_config=True)],

@@ -83,7 +83,8 @@ class Crew(Role):
         self._replaced = 0
         self._agreed: tuple[Config, BoundListeners] = Config(), {}
         self._one_at_a_time = asyncio.Lock()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._keepers: list[asyncio.Task[None]] = []
+        self._round: asyncio.Task[None] | None = None
 
     @property
     def is_well(self) -> bool:
@@ -128,21 +129,23 @@ class Crew(Role):
         """See `Role`: all workers take it up, or none; the first time they are started."""
         bound = {name: each for name, each in listeners.items() if isinstance(each, Bound)}
         async with self._one_at_a_time:
-            if self._tasks:
+            if self._keepers:
                 await _take_up(self._serving, config, bound)
             else:
                 await self._begin(config, bound)
             self._agreed = config, bound
 
     async def close(self) -> None:
-        """See `Role`."""
-        for task in self._tasks:
+        """See `Role`; whoever does not answer meanwhile is not waited for."""
+        for task in self._keepers:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._keepers:
+            await asyncio.wait(self._keepers)
         patience = self._last + self._agreed[0].limits.shutdown
         await asyncio.gather(*(worker.stop(patience) for worker in self.workers))
         self._serving.clear()
+        if self._round is not None:
+            self._round.cancel()
 
     async def _begin(self, config: Config, bound: BoundListeners) -> None:
         started = await asyncio.gather(*(self._start(self._heard) for _ in range(self._size)), return_exceptions=True)
@@ -152,8 +155,8 @@ class Crew(Role):
                 raise error
         await _take_up(self._serving, config, bound)
         log.info("workers are serving", pids=[worker.pid for worker in self.workers])
-        self._tasks = [asyncio.create_task(self._keep(place), name=f"worker {place}") for place in range(self._size)]
-        self._tasks.append(asyncio.create_task(self._go_round(), name="workers"))
+        self._keepers = [asyncio.create_task(self._keep(place), name=f"worker {place}") for place in range(self._size)]
+        self._round = asyncio.create_task(self._go_round(), name="workers")
 
     async def _keep(self, place: int) -> None:
         """See that there is a worker in this place, for ever; to be cancelled."""

@@ -176,6 +176,16 @@ async def test_a_later_configuration_that_one_cannot_take_up() -> None:
         assert crew._agreed == (CONFIG, {})
 
 
+async def test_one_that_hangs_holds_no_end_up() -> None:
+    """It is killed as soon as it would be otherwise."""
+    nursery = Nursery(["silent-and-stays"])
+    with capture_logs() as logs:
+        async with nursery.crew(1, hung=0.05) as crew:
+            await crew.agree(CONFIG, {})
+    assert await nursery.started[0].ended() == -signal.SIGKILL
+    assert "a worker does not answer any more and is ended" in [line["event"] for line in logs]
+
+
 async def test_what_all_of_them_tell() -> None:
     """The worst of the reports, the sum of the streams; all that they have counted is heard."""
     nursery = Nursery([])

@@ -104,14 +104,19 @@ async def test_a_killed_supervisor_takes_its_workers_with_it(world: World) -> No
         await served.program.end()
 
 
-async def test_requests_in_flight_finish(world: World) -> None:
-    """After SIGTERM nobody new comes in, but the answer that is under way comes whole; no worker is left."""
+@pytest.mark.parametrize("to_all", [True, False])
+async def test_requests_in_flight_finish(world: World, *, to_all: bool) -> None:
+    """After SIGTERM nobody new comes in, but the answer that is under way comes whole; no worker is left.
+
+    Also if each process gets it, as systemd does it (KillMode=control-group).
+    """
     async with team(world, 3) as served, served.client() as client:
         api, workers = (await served.session())[1]["apiUrl"], served.workers
         fault = world.mail.faults.add("api", Fault(hold=asyncio.Event()))
         call = asyncio.create_task(served.call(client, api))
         await fault.entered.wait()
-        served.program.process.terminate()
+        for process in (served.program.process.pid, *(workers if to_all else ())):
+            os.kill(process, signal.SIGTERM)
         async with asyncio.timeout(TIME_LIMIT):
             while await listens(served.origin):
                 pass
@@ -119,7 +124,8 @@ async def test_requests_in_flight_finish(world: World) -> None:
         assert fault.hold is not None
         fault.hold.set()
         assert await call == 200
-        assert (await served.program.end()).code == 0
+        ended = await served.program.end()
+        assert (ended.code, "is replaced" in ended.err) == (0, False)
         for worker in workers:
             await gone(worker)
 
