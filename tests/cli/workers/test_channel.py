@@ -173,6 +173,9 @@ async def test_a_reset_is_an_end() -> None:
         end.close()
         with pytest.raises(EOFError):
             await channel.receive()
+        await channel.close()
+        with pytest.raises(EOFError):
+            await channel.receive()
 
 
 async def test_a_process_without_room_for_more_files() -> None:

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from jmap_proxy.cli.workers.channel import HEAD
+from jmap_proxy.cli.workers.messages import Prepared
 from jmap_proxy.cli.workers.process import WorkerProcess
 from jmap_proxy.cli.workers.supervising import worker_command
 from jmap_proxy.config import Account, load_config
@@ -400,6 +401,17 @@ async def test_a_configuration_that_fails_in_an_unforeseen_way(world: World, mon
             await worker.prepare(good, {"http": [listening]})
             await worker.decide(agreed=True)
             await worker.stop(TIME_LIMIT)
+            assert await worker.ended() == 0
+
+
+async def test_a_supervisor_of_another_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Says what a worker does not understand: it finishes, and another one can be started."""
+    await world.sign_in()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with alone(world, monkeypatch) as worker:
+            await worker.prepare(load_config(world.config), {"http": [listening]})
+            await worker.decide(agreed=True)
+            await worker._channel.send(Prepared())
             assert await worker.ended() == 0
 
 
