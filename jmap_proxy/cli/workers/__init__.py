@@ -1,11 +1,11 @@
 """`serve --workers N`: a supervisor and N processes that serve. Without it there is one process, and nothing of this.
 
 The supervisor binds every listener (or has them from the service manager), and hands the sockets down (`bound`). On
-Linux each worker gets one of its own for each address (SO_REUSEPORT), since of a socket that all share, whoever wakes
-up first takes all connections that come together. The supervisor keeps them open: what waits at the socket of a worker
-that has died is served by the one that replaces it. If that takes long, the socket is closed, and the kernel gives its
-share to the others. macOS does not spread connections in that way: there, as with the Unix socket and a service manager's
-sockets, all share one.
+Linux each worker gets one of its own for each address (SO_REUSEPORT): of a socket that all share, whoever wakes up
+first takes all connections that come together. The supervisor keeps them open, too: what waits at the socket of a
+worker that has died is served by the one that replaces it. If that takes long, the socket is closed, and the kernel
+gives its share to the others. macOS does not spread connections in that way: there, as with the Unix socket and a
+service manager's sockets, all share one.
 
 A worker is a new process of the program (`python -m jmap_proxy.cli.workers`) and no fork: the supervisor has an event
 loop, threads and TLS behind it, which no fork survives whole.
