@@ -178,6 +178,25 @@ async def test_a_configuration_that_cannot_be_used_ends_all(world: World, line: 
     assert ended.err.count(told) == 1
 
 
+async def test_a_worker_that_is_killed_in_the_middle_of_a_refresh(world: World) -> None:
+    """It frees the lock, and the others ask in its place: the sign-in is not lost, and nobody is refused."""
+    key = (await world.sign_in()).local_key
+    await world.age(4000)
+    async with team(world, 2, key) as served:
+        fault = world.idp.faults.add("token", Fault(hold=asyncio.Event()))
+        asking = asyncio.create_task(served.session())
+        await fault.entered.wait()
+        for worker in served.workers:
+            os.kill(worker, signal.SIGKILL)
+        assert (await asking)[0] == 200  # its client has asked again (RFC 9110 §9.2.2), and waited for the next worker
+        await served.until_replaced(2, 2)
+        assert (await served.session())[0] == 200
+        assert fault.hold is not None
+        fault.hold.set()
+        assert (await served.session())[0] == 200
+    assert "invalid_grant" not in [each.outcome for each in world.idp.token_requests]
+
+
 @asynccontextmanager
 async def alone(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WorkerProcess]:
     """A worker without a supervisor."""
