@@ -80,7 +80,7 @@ def test_every_section_is_there() -> None:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_key_is_there_and_no_other(section: str) -> None:
-    """In the order of the code, each with what it means."""
+    """Each with what it means."""
     rows = told(section)
     assert sorted(rows) == sorted(SECTIONS[section].__struct_fields__)
     assert all(meaning.endswith(".") for _, _, meaning in rows.values())
