@@ -22,7 +22,7 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 NOT_THERE_YET = {"clients", "completion", "key --to", "service", "serve --workers"}
-"""Commands and options that are described before they are merged."""
+"""Commands, options and packages that are described before they are merged."""
 
 OURS = {"listen", "hooks", "limits", "store"}
 """Sections that only our configuration has; clients have accounts too."""
@@ -143,3 +143,24 @@ def test_pictures_load_nothing() -> None:
     assert pictures
     for picture in pictures:
         assert not SVG_LOADS.search(picture.read_text("utf-8")), picture
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """In ARCHITECTURE.md, and no other one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["speed"]]
+    section = text_of(ROOT / "ARCHITECTURE.md").partition("\n## Each dependency's reason\n")[2]
+    told = re.findall(r"^\| ([a-z0-9-]+)(?: \(.*?\))? \| .+ \|$", section, re.MULTILINE)[1:]
+    assert sorted(told) == sorted(re.split(r"[<>=;\[ ]", each)[0] for each in wanted)
+
+
+def test_every_room_is_described() -> None:
+    """The layers of the import contract, and every package."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["name"] == "arrows point one way")
+    wanted = {name.strip().removeprefix("jmap_proxy.") for layer in layers for name in layer.split("|")}
+    section = text_of(ROOT / "ARCHITECTURE.md").partition("\n## The rooms\n")[2].partition("\n## ")[0]
+    assert wanted <= {name.removesuffix("/") for name in CODE.findall(section)}
+    packages = {path.parent.name for path in (ROOT / "jmap_proxy").glob("*/__init__.py")}
+    told = set(re.findall(r"^\| `(\w+)/` \|", section, re.MULTILINE))
+    assert packages <= told <= packages | NOT_THERE_YET
