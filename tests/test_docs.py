@@ -13,6 +13,7 @@ import pytest
 from jmap_proxy.cli import commands
 from jmap_proxy.config import parse_config
 from jmap_proxy.errors import ConfigError
+from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +136,18 @@ def test_every_example_of_the_configuration_can_be_used(name: str) -> None:
 def test_an_unknown_command_would_be_found(line: str, found: str) -> None:
     """Wherever it stands in a line."""
     assert {unknown(words) for words in calls(line)} | {""} == {found, ""}
+
+
+@pytest.mark.parametrize(("page", "preset"), [("fastmail", "fastmail"), ("twake-james", "twake")])
+def test_what_a_preset_sets_is_told(page: str, preset: str) -> None:
+    """Every key with its value; of the others there is nothing to tell, they set what is the default."""
+    rows = re.findall(r"^\| `(\w+)` \| (`.+?`) \|", text_of(ROOT / "docs" / "servers" / f"{page}.md"), re.MULTILINE)
+    told = {key: CODE.findall(value) for key, value in rows}
+    assert told == {
+        key: value if isinstance(value, list) else [value] for key, value in presets()[preset].account.items()
+    }
+    others = [each.account for name, each in presets().items() if name not in ("fastmail", "twake")]
+    assert others == [{"replay": "strict"}] * len(others)
 
 
 def test_pictures_load_nothing() -> None:
