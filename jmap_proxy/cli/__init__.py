@@ -8,6 +8,7 @@ import click
 
 from jmap_proxy import __version__
 from jmap_proxy.cli.cert import cert
+from jmap_proxy.cli.clients import clients
 from jmap_proxy.cli.demo import demo
 from jmap_proxy.cli.doctor import doctor
 from jmap_proxy.cli.key import key
@@ -26,7 +27,7 @@ def commands() -> None:
     """Lets any JMAP client use a server that takes only OAuth 2.0."""
 
 
-for command in (demo, login, serve, status, token, key, logout, cert, store, doctor):
+for command in (demo, login, serve, status, token, key, logout, clients, cert, store, doctor):
     commands.add_command(command)
 
 
