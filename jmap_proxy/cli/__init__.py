@@ -15,6 +15,7 @@ from jmap_proxy.cli.key import key
 from jmap_proxy.cli.login import login
 from jmap_proxy.cli.logout import logout
 from jmap_proxy.cli.serve import serve
+from jmap_proxy.cli.service import service
 from jmap_proxy.cli.status import status
 from jmap_proxy.cli.store import store
 from jmap_proxy.cli.token import token
@@ -27,7 +28,7 @@ def commands() -> None:
     """Lets any JMAP client use a server that takes only OAuth 2.0."""
 
 
-for command in (demo, login, serve, status, token, key, logout, clients, cert, store, doctor):
+for command in (demo, login, serve, status, token, key, logout, clients, cert, service, store, doctor):
     commands.add_command(command)
 
 

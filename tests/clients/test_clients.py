@@ -37,7 +37,7 @@ def test_every_promised_client_is_there() -> None:
     ],
 )
 def test_the_ways_in_are_those_that_were_measured(name: str, kinds: tuple[str, ...]) -> None:
-    """Clients that insist on https are given nothing else; plain http, which needs no authority, comes first elsewhere."""
+    """Clients that insist on https are given nothing else; elsewhere plain http comes first."""
     assert clients()[name].kinds == kinds
 
 

@@ -40,6 +40,7 @@ def rendered(name: str, who: Who = ALICE, ways: tuple[WayIn, ...] = EVERY) -> st
 
 
 def toml(name: str, who: Who = ALICE, ways: tuple[WayIn, ...] = EVERY) -> dict[str, Any]:
+    """The same, read back."""
     return tomllib.loads(rendered(name, who, ways))
 
 
@@ -58,7 +59,8 @@ def test_aerc(who: Who) -> None:
     assert section == ("alice" if who is ALICE else "a--------x----é@b")
     account = parser[section]
     source = urlsplit(account["source"])
-    assert (source.scheme, source.hostname, source.port, source.path) == ("jmap", "127.0.0.1", 8621, "/.well-known/jmap")
+    place = (source.scheme, source.hostname, source.port, source.path)
+    assert place == ("jmap", "127.0.0.1", 8621, "/.well-known/jmap")
     assert unquote(source.username or "") == who.user
     assert source.password is None
     assert account["source-cred-cmd"] == who.key_command
@@ -120,7 +122,8 @@ def test_fastmail_cli() -> None:
     """Three variables, of which the shell makes the very values."""
     text = rendered("fastmail-cli", Who("alice", "alice", "echo 'k  ey'"))
     told = 'printf "%s|%s|%s" "$JMAP_HOST" "$JMAP_API_TOKEN" "$REQUESTS_CA_BUNDLE"'
-    out = subprocess.run(["/bin/sh", "-c", text + told], capture_output=True, text=True, check=True)
+    argv = ["/bin/sh", "-c", text + told]
+    out = subprocess.run(argv, capture_output=True, text=True, check=True)  # noqa: S603 - what is tested
     assert out.stdout == "127.0.0.1:8621|k  ey|/a b/ca.pem"
 
 
@@ -131,7 +134,7 @@ def test_jmap_jam(who: Who, way: WayIn, tmp_path: Path) -> None:
     """A module that Node understands; the authority is told before it starts."""
     text = rendered("jmap-jam", who, (way,))
     (tmp_path / "client.mjs").write_text(text, encoding="utf-8")
-    subprocess.run([str(NODE), "--check", "client.mjs"], cwd=tmp_path, check=True)
+    subprocess.run([str(NODE), "--check", "client.mjs"], cwd=tmp_path, check=True)  # noqa: S603 - what is tested
     assert f'sessionUrl: "{way.session_url}"' in text
     assert ("NODE_EXTRA_CA_CERTS='/a b/ca.pem' node" in text) is (way is HTTPS)
 
