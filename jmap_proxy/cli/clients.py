@@ -49,7 +49,9 @@ class _Way(msgspec.Struct):
 
 @click.command()
 @click.argument("name", required=False, shell_complete=account_names)
-@click.argument("client", required=False, type=click.Choice(tuple(known_clients()), case_sensitive=False))
+@click.argument(
+    "client", required=False, type=click.Choice(tuple(known_clients()), case_sensitive=False), metavar="[CLIENT]"
+)
 @click.option("--user", metavar="USER", help="The user name as the server tells it; else the account's name.")
 @click.option(
     "--key-command",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jmap_proxy.config import Config
 
 
-@click.command()
+@click.command(short_help="Find out what is wrong, and say what mends it.")
 @click.argument("name", required=False, shell_complete=account_names)
 @click.option("--json", "as_json_text", is_flag=True, help="Print JSON; it holds no secret.")
 @click.option("--offline", is_flag=True, help="Ask no server and no provider.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jmap_proxy.config import Config
 
 
-@click.command()
+@click.command(short_help="Make a new local key; the old one stops working.")
 @click.argument("name", shell_complete=account_names)
 @click.option("--to", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write it to a file (mode 0600).")
 @with_config

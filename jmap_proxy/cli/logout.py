@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens import TokenSet
 
 
-@click.command()
+@click.command(short_help="Revoke a sign-in, and forget its tokens and key.")
 @click.argument("name", shell_complete=account_names)
 @with_config
 @with_log_level("warning")

@@ -33,12 +33,12 @@ NOT_RUNNING = 3
 forced = click.option("--force", is_flag=True, help="Even if somebody else wrote or changed the file.")
 
 
-@click.group()
+@click.group(short_help="Let the platform start the proxy by itself.")
 def service() -> None:
     """Let the platform start the proxy by itself: systemd's user manager, or launchd."""
 
 
-@service.command()
+@service.command(short_help="Write the unit or agent, and start it.")
 @forced
 @with_config_file
 def install(config_file: Path, *, force: bool) -> None:

@@ -19,7 +19,7 @@ PATIENCE = 30.0
 """Seconds to wait for the provider; a script waits longer than a mail client."""
 
 
-@click.command()
+@click.command(short_help="Print a valid access token, for scripts.")
 @click.argument("name", shell_complete=account_names)
 @with_config
 @with_log_level("warning")
