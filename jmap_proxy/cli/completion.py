@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import BashComplete, FishComplete, ZshComplete
 
 PROGRAM = "jmap-proxy"
 VARIABLE = "_JMAP_PROXY_COMPLETE"
 """By which the shell's script asks this program (click's own protocol)."""
 
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
 
 @click.command(short_help="Print the completion script of a shell.")
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(tuple(SHELLS)))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     """Print the script that lets a SHELL complete commands, options, accounts and clients.
@@ -23,7 +23,4 @@ def completion(context: click.Context, shell: str) -> None:
     zsh   eval "$(jmap-proxy completion zsh)"     in ~/.zshrc
     fish  jmap-proxy completion fish > ~/.config/fish/completions/jmap-proxy.fish
     """  # noqa: D301 - the backspace is click's mark for lines that stay as they are
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.BadParameter(f"click knows no completion for {shell}")
-    click.echo(kind(context.find_root().command, {}, PROGRAM, VARIABLE).source())
+    click.echo(SHELLS[shell](context.find_root().command, {}, PROGRAM, VARIABLE).source())

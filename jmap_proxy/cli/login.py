@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -130,3 +131,5 @@ def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
         click.echo("Give the key to the client as password or bearer token. It is not shown again.")
     else:
         click.echo(f"The local key stays as it is; jmap-proxy key {name} makes a new one.")
+    user = () if username == name else ("--user", username)
+    click.echo(f"Settings for mail clients: {shlex.join(('jmap-proxy', 'clients', name, *user))} CLIENT")

@@ -40,14 +40,14 @@ class Done:
         return words if words.isprintable() and words else f"exit code {self.code}"
 
 
-def run(*argv: str) -> Done:
-    """Run a program of the PATH; one that is not there has failed as the shell tells it, with 127."""
+def run(*argv: str, patience: float = PATIENCE) -> Done:
+    """Run a program of the PATH; one that is not there, or does not end, has failed as the shell tells it, with 127."""
     try:
         ended = subprocess.run(  # noqa: S603 - the arguments are this program's own
             argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=patience,
             check=False,
             encoding="utf-8",
             errors="replace",
@@ -55,7 +55,7 @@ def run(*argv: str) -> Done:
     except OSError as error:
         return Done(MISSING, "", f"{argv[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:
-        return Done(MISSING, "", f"{argv[0]} took longer than {PATIENCE:.0f} s")
+        return Done(MISSING, "", f"{argv[0]} took longer than {patience:g} s")
     return Done(ended.returncode, ended.stdout, ended.stderr)
 
 

@@ -34,6 +34,13 @@ def test_a_program_that_is_not_there() -> None:
     assert "no-such-program" in done.said
 
 
+def test_a_program_that_does_not_end() -> None:
+    """It is ended after a while, and has failed."""
+    done = run(sys.executable, "-c", "import signal; signal.pause()", patience=0.1)
+    assert done.code == MISSING
+    assert "took longer than 0.1 s" in done.said
+
+
 def test_a_file_is_for_all_to_read(tmp_path: Path) -> None:
     """It holds no secret, and folders that are missing are made."""
     file = tmp_path / "a" / "b" / "x.service"
