@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from jmap_proxy.clients.settings import Who, notes, render, way_for
 from jmap_proxy.clients.ways_in import ways_in
 from jmap_proxy.config import load_config
 from jmap_proxy.errors import ConfigError
+from jmap_proxy.paths import config_file as usual_config_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +89,10 @@ def clients(
     who = Who(name, user or name, key_command or shlex.join(("cat", str(key_file))))
     known, way = known_clients()[client], way_for(client, known_clients()[client], ways)
     settings = render(known, who, way)
-    said = [*notes(known, who, way), *_notes(assembly, who, way, None if key_command else key_file)]
+    said = [
+        *notes(known, who, way),
+        *_notes(assembly, who, way, None if key_command else key_file, _named(config_file)),
+    ]
     if as_json:
         _print_json(_One(client, name, known.format, settings, said))
         return
@@ -102,18 +107,27 @@ def _ways(assembly: Assembly, name: str) -> tuple[WayIn, ...]:
     return ways_in(assembly.config, name, authority_file=authority_file, unix=str(unix.absolute()) if unix else "")
 
 
-def _notes(assembly: Assembly, who: Who, way: WayIn, key_file: Path | None) -> list[str]:
+def _named(config_file: Path) -> tuple[str, ...]:
+    """What a further command has to be given for the same configuration."""
+    return () if config_file == usual_config_file(os.environ) else ("--config", str(config_file))
+
+
+def _notes(assembly: Assembly, who: Who, way: WayIn, key_file: Path | None, config: Sequence[str]) -> list[str]:
     """What is to be done before the settings work."""
+
+    def run(*words: str) -> str:
+        return f"run: {shlex.join(('jmap-proxy', *words, *config))}"
+
     said = list[str]()
     if way.ca_file and not Path(way.ca_file).exists():
-        said.append("there is no certificate yet; run: jmap-proxy cert")
+        said.append(f"there is no certificate yet; {run('cert')}")
     if not way.needs_key:
         return said
     if not assembly.local_keys.has_key(who.account):
-        said.append(f"the account has no local key yet; run: jmap-proxy login {shlex.quote(who.account)}")
+        said.append(f"the account has no local key yet; {run('login', who.account)}")
     if key_file is not None and not key_file.exists():
-        to = shlex.join(("jmap-proxy", "key", who.account, "--to", str(key_file)))
-        said.append(f"the local key is expected in a file, which this makes (an older key stops working): {to}")
+        said.append("the local key is expected in a file; to make a new one there, which ends an older one,")
+        said.append(run("key", who.account, "--to", str(key_file)))
         said.append("or keep it elsewhere, and say how it is printed with --key-command")
     return said
 

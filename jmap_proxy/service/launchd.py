@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 from jmap_proxy import files
 from jmap_proxy.errors import ServiceError
 from jmap_proxy.service.agent import LABEL, agent
-from jmap_proxy.service.program import Done, check_ours, read, run, write
+from jmap_proxy.service.program import PATIENCE, Done, check_ours, read, run, write
 from jmap_proxy.service.seal import is_untouched, sealed_agent
 from jmap_proxy.service.state import ServiceState
 
@@ -21,6 +22,9 @@ NO_SESSION = "sign in at the screen once (an ssh session alone has no launchd of
 NOT_LOADED = 113
 """launchctl's exit code where it does not know the service."""
 
+PAUSE = 0.2
+"""Seconds between two looks at whether it has ended."""
+
 _STATE = re.compile(r"^\s*state = (?P<state>.+)$", re.MULTILINE)
 
 
@@ -30,10 +34,12 @@ class LaunchdService:
     Args:
         path: Of its property list.
         user: Id of the user whose it is.
+        patience: Seconds that it gets to end.
     """
 
-    def __init__(self, path: Path, user: int) -> None:
+    def __init__(self, path: Path, user: int, patience: float = PATIENCE) -> None:
         self.path = path
+        self._patience = patience
         self._domain = f"gui/{user}"
 
     @property
@@ -58,7 +64,7 @@ class LaunchdService:
             return [f"{self.path} is as it should be; {LABEL} is loaded."]
         write(self.path, text)
         if loaded:
-            self._must("bootout", self._target, hint=f"run: launchctl bootout {self._target}, then this once more")
+            self._end()
         self._must("enable", self._target, hint=NO_SESSION)
         self._must("bootstrap", self._domain, str(self.path), hint=f"{NO_SESSION}; its log: {served.log}")
         return [f"{self.path} is written; {LABEL} is loaded.", f"Its log: {served.log}"]
@@ -77,7 +83,7 @@ class LaunchdService:
             return [f"{self.path}: there is no such agent, so nothing is to be done."]
         check_ours(self.path, there, force=force)
         if self._print().is_good:
-            self._must("bootout", self._target, hint=f"run: launchctl bootout {self._target}, then this once more")
+            self._end()
         files.remove_durably(self.path)
         return [f"{LABEL} is stopped; {self.path} is removed."]
 
@@ -96,6 +102,16 @@ class LaunchdService:
             told=told,
             trouble="" if asked.is_good or asked.code == NOT_LOADED else asked.said,
         )
+
+    def _end(self) -> None:
+        """Unload it. launchctl may return before it has ended, and what has not ended cannot be loaded anew."""
+        hint = f"run: launchctl kill KILL {self._target}, then this once more"
+        self._must("bootout", self._target, hint=hint)
+        until = time.monotonic() + self._patience
+        while self._print().is_good:
+            if time.monotonic() >= until:
+                raise ServiceError(f"{LABEL} does not end", hint=hint)
+            time.sleep(PAUSE)
 
     def _print(self) -> Done:
         return run("launchctl", "print", self._target)

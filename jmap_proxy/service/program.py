@@ -13,8 +13,8 @@ from jmap_proxy.service.seal import is_untouched
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE = 180.0
-"""Seconds; stopping may take as long as TimeoutStopSec says."""
+PATIENCE = 300.0
+"""Seconds; a restart may take as long as TimeoutStopSec and the 90 s of a start together."""
 
 FOR_ALL = 0o644
 MISSING = 127

@@ -99,6 +99,16 @@ async def test_only_settings_are_on_stdout(world: World) -> None:
     assert "no local key yet" not in ended.err
 
 
+async def test_what_is_to_be_run_is_for_the_same_configuration(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named where it is not the usual one."""
+    listening(world)
+    ended = await world.invoke("clients", "alice", "curl")
+    assert f"run: jmap-proxy key alice --to {world.folder}/alice.key --config {world.config}\n" in ended.err
+    monkeypatch.setenv("JMAP_PROXY_CONFIG", str(world.config))
+    ended = await world.invoke("clients", "alice", "curl", config=False)
+    assert f"run: jmap-proxy key alice --to {world.folder}/alice.key\n" in ended.err
+
+
 async def test_the_key_can_be_kept_elsewhere(world: World) -> None:
     """The command is the user's; no file is spoken of."""
     listening(world)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import plistlib
+import shlex
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,8 +33,12 @@ def not_loaded(programs: PlatformPrograms) -> None:
 
 
 def loaded(programs: PlatformPrograms) -> None:
-    """Let launchd run the service."""
+    """Let launchd run the service, until it is told to end it."""
     programs.answer("launchctl", "print", out="gui/501/jmap-proxy = {\n\tactive count = 1\n\tstate = running\n}\n")
+    end = "printf 'Could not find service' >&2; exit 113"
+    programs.script(
+        "launchctl", "bootout", f"echo {shlex.quote(end)} >{shlex.quote(str(programs.file('launchctl', 'print')))}"
+    )
 
 
 def test_it_is_written_and_started(service: LaunchdService, programs: PlatformPrograms) -> None:
@@ -92,10 +97,36 @@ def test_it_is_stopped_and_removed(service: LaunchdService, programs: PlatformPr
     with pytest.raises(ServiceError, match="busy"):
         service.uninstall(force=False)
     assert service.path.exists()
-    programs.do_well("launchctl", "bootout")
+    loaded(programs)
     assert "is stopped" in service.uninstall(force=False)[0]
     assert not service.path.exists()
     assert "nothing is to be done" in service.uninstall(force=False)[0]
+
+
+def test_one_that_does_not_end_is_told(service: LaunchdService, programs: PlatformPrograms) -> None:
+    """It is waited for, since launchctl returns before the end; its file stays."""
+    service.install(SERVED, force=False)
+    loaded(programs)
+    programs.script("launchctl", "bootout", "")
+    impatient = LaunchdService(service.path, 501, patience=0)
+    with pytest.raises(ServiceError, match="does not end") as caught:
+        impatient.uninstall(force=False)
+    assert "launchctl kill KILL gui/501/jmap-proxy" in caught.value.hint
+    assert service.path.exists()
+
+
+def test_one_that_ends_later_is_waited_for(service: LaunchdService, programs: PlatformPrograms) -> None:
+    """Then it is loaded anew."""
+    service.install(SERVED, force=False)
+    loaded(programs)
+    programs.script("launchctl", "bootout", "")
+    gone = shlex.quote(str(programs.file("launchctl", "print")))
+    # the look before, one that still finds it, and one that does not
+    programs.script("launchctl", "print", f"echo x >>{gone}.n; [ $(wc -l <{gone}.n) -gt 2 ] && exit 113")
+    service.install(MOVED, force=False)
+    prints = [call for call in programs.calls if " print " in call]
+    assert len(prints) == 4
+    assert "/opt/bin/jmap-proxy" in service.path.read_text()
 
 
 def test_one_that_is_not_loaded_is_only_removed(service: LaunchdService, programs: PlatformPrograms) -> None:

@@ -46,8 +46,16 @@ class PlatformPrograms:
     def answer(self, program: str, word: str, *, out: str = "", err: str = "", code: int = 0) -> None:
         """What the program does from now on when this is one of its arguments."""
         lines = [f"printf '%s' {shlex.quote(out)}", f"printf '%s' {shlex.quote(err)} >&2", f"exit {code}"]
-        (self.folder / "answers" / f"{program}.{word}").write_text("\n".join(lines))
+        self.script(program, word, "\n".join(lines))
+
+    def script(self, program: str, word: str, lines: str) -> None:
+        """The same with lines of the shell."""
+        self.file(program, word).write_text(lines)
+
+    def file(self, program: str, word: str) -> Path:
+        """Where that answer is."""
+        return self.folder / "answers" / f"{program}.{word}"
 
     def do_well(self, program: str, word: str) -> None:
         """Forget that answer."""
-        (self.folder / "answers" / f"{program}.{word}").unlink()
+        self.file(program, word).unlink()
