@@ -3,6 +3,7 @@
     JmapProxyError
     ├── ConfigError                 the configuration file is wrong
     ├── StoreError                  a file of the state folder cannot be used
+    ├── ServiceError                the platform does not start the proxy by itself
     ├── ProviderError               the identity provider's metadata or keys cannot be used
     │   └── AnswerLost              it may have acted, but its answer did not come whole
     ├── DiscoveryError              what a sign-in needs to know of the server was not found; nothing was saved
@@ -100,6 +101,14 @@ class StoreError(JmapProxyError):
     title = "The token store cannot be used"
     status = 503
     exit_code = 74
+
+
+class ServiceError(JmapProxyError):
+    """The platform's services (systemd, launchd) cannot be used, or a step with them failed."""
+
+    code = "service"
+    title = "The service cannot be set up"
+    exit_code = 69
 
 
 class ProviderError(JmapProxyError):

@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from jmap_proxy.addresses import Address, parse_address
+from jmap_proxy.addresses import parse_address
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.config_writing import ConfigFile
 from jmap_proxy.cli.new_account import Wanted, set_up
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.cli.signing_in import SignedIn, sign_in
 from jmap_proxy.cli.ways import by_client_credentials, way_of
+from jmap_proxy.clients.ways_in import reachable
 from jmap_proxy.config import Config, load_config
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import Origin
 from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from jmap_proxy.cli.signing_in import Flow
 
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound to
-
 
 @click.command()
-@click.argument("name", metavar="NAME|EMAIL")
+@click.argument("name", metavar="NAME|EMAIL", shell_complete=account_names)
 @click.option("--server", default="", metavar="URL", help="The JMAP server, where it cannot be found by the address.")
 @click.option("--issuer", default="", metavar="URL", help="The identity provider, where the server does not name it.")
 @click.option("--client-id", default="", metavar="ID", help="A client that is registered at the provider.")
@@ -117,14 +116,6 @@ def _with_choices(config: Config, wanted: Wanted) -> Config:
     return msgspec.structs.replace(config, accounts=accounts)
 
 
-def _reachable(scheme: str, address: Address, hosts: Sequence[str]) -> str:
-    """The origin for the client: of a listener on all addresses, by the first name that it is known under."""
-    host = address.host
-    if host in EVERYWHERE:
-        host = hosts[0] if hosts else "127.0.0.1"
-    return str(Origin(scheme, host.strip("[]"), address.port))
-
-
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     for note in signed_in.notes:
         click.echo(f"note: {note}", err=True)
@@ -133,10 +124,12 @@ def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     listen = config.listen
     for scheme, text in (("http", config.account(name).listen), ("http", listen.http), ("https", listen.https)):
         if (address := parse_address("listen", text)) is not None:
-            click.echo(f"Session URL: {_reachable(scheme, address, listen.hosts)}/.well-known/jmap")
+            click.echo(f"Session URL: {reachable(scheme, address, listen.hosts)}/.well-known/jmap")
     click.echo(f"User name: {username}")
     if signed_in.local_key:
         click.echo(f"Local key: {signed_in.local_key}")
         click.echo("Give the key to the client as password or bearer token. It is not shown again.")
     else:
         click.echo(f"The local key stays as it is; jmap-proxy key {name} makes a new one.")
+    user = () if username == name else ("--user", username)
+    click.echo(f"Settings for mail clients: {shlex.join(('jmap-proxy', 'clients', name, *user))} CLIENT")

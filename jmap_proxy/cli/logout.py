@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.errors import ConfigError, ProviderError
 from jmap_proxy.tokens.store import DamagedError
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens import TokenSet
 
 
-@click.command()
-@click.argument("name")
+@click.command(short_help="Revoke a sign-in, and forget its tokens and key.")
+@click.argument("name", shell_complete=account_names)
 @with_config
 @with_log_level("warning")
 def logout(name: str, config: Config) -> None:

@@ -198,7 +198,7 @@ class RunningProxy:
             Way("http", "listen.http", listen.http, answer, patience, open_account=open_account),
             Way("https", "listen.https", listen.https, answer, patience, tls, open_account=open_account),
             Way("admin", "listen.admin", listen.admin, self._admin, ADMIN_PATIENCE),
-            Way("unix", "listen.unix", "", unix, patience, path=_unix_path(self._assembly.state, listen.unix)),
+            Way("unix", "listen.unix", "", unix, patience, path=unix_path(self._assembly.state, listen.unix)),
         ]
         own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
         return [*ways, *own]
@@ -214,7 +214,7 @@ def _bounds(assembly: Assembly, config: Config) -> Bounds:
     return Bounds(config.limits.upload_replay, config.limits.body_idle, spool_folder=str(assembly.state))
 
 
-def _unix_path(state: Path, text: str) -> Path | None:
+def unix_path(state: Path, text: str) -> Path | None:
     """A relative path is in the state folder, the one folder that a confined service may write to."""
     try:
         return state / Path(text).expanduser() if text else None
