@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from jmap_proxy import errors
+from jmap_proxy.cli.service import NOT_RUNNING
 from jmap_proxy.log import AREAS
 from jmap_proxy.status.metrics import metrics_text
 from jmap_proxy.status.traffic import KINDS, OUTCOMES, Traffic
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from jmap_proxy.errors import JmapProxyError
 
 TEXT = (Path(__file__).parent.parent / "docs" / "operations.md").read_text("utf-8")
-OF_THE_SHELL = {0, 2, 130}
-"""Done, wrong usage (click's), interrupted."""
+OF_COMMANDS = {0, 2, NOT_RUNNING, 130}
+"""Done, wrong usage (click's), no service, interrupted."""
 
 TO_CLIENTS = (errors.Refused, errors.TokenError, errors.UpstreamError)
 
@@ -78,7 +79,7 @@ def test_the_errors() -> None:
 def test_the_exit_codes() -> None:
     """Each with which a command can end."""
     told = {errors.JmapProxyError.exit_code, *(kind.exit_code for kind in below(errors.JmapProxyError))}
-    assert [int(code) for code, _ in rows("Exit codes")] == sorted(told | OF_THE_SHELL)
+    assert [int(code) for code, _ in rows("Exit codes")] == sorted(told | OF_COMMANDS)
 
 
 def test_the_areas_of_the_log() -> None:
