@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jmap_proxy.autodiscovery.address import MailAddress, parse_mail_address
 from jmap_proxy.config import DEFAULT_SCOPES, NO_RESOURCE
 from jmap_proxy.errors import DiscoveryError, SignInError
+from jmap_proxy.oauth.client_renewal import CLIENT_NAME
+from jmap_proxy.oauth.registration import BY_HAND, is_known, register, remove
 
 if TYPE_CHECKING:
     from jmap_proxy.autodiscovery.found import Found
@@ -38,8 +40,6 @@ class Chosen:
     async def remove_if_fresh(self) -> None:
         """End a registration that was made for this sign-in (RFC 7592 §2.3), where the provider allows it."""
         if self.registration is not None and self.fresh is not None:
-            from jmap_proxy.oauth.registration import remove
-
             await remove(self.registration, self.fresh)
 
 
@@ -69,24 +69,25 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
     )
     if account.client_id:
         return Chosen(wanted)
-    from jmap_proxy.oauth.registration import is_known, register
-
     http = await assembly.provider_http(name)
     registration = stored.registration if stored else None
-    if registration and registration.issuer == found.issuer and await is_known(registration, found.metadata, http):
+    if (
+        registration
+        and registration.issuer == found.issuer
+        and await is_known(registration, found.metadata, http, now=assembly.clock())
+    ):
         return Chosen(wanted.registered(registration), registration)
     if not found.metadata.registration_endpoint:
         raise SignInError(
             f"{found.issuer} lets no client register itself",
-            hint="register one there (public, with PKCE, redirect URI http://127.0.0.1/callback with any port), "
-            "then run the same command with --client-id ID",
+            hint=BY_HAND,
         )
     registration = await register(
         found.metadata,
         http,
         redirect_uris=REDIRECT_URIS,
         scopes=wanted.scopes,
-        client_name="jmap-proxy",
+        client_name=CLIENT_NAME,
         now=assembly.clock(),
     )
     return Chosen(wanted.registered(registration), registration, http)

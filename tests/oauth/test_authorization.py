@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmap_proxy.errors import SignInError
-from jmap_proxy.oauth.authorization import Attempt, authorization_url, code_challenge, is_for, read_callback
+from jmap_proxy.oauth.authorization import (
+    Attempt,
+    authorization_request,
+    authorization_url,
+    code_challenge,
+    is_for,
+    read_callback,
+    read_pushed,
+)
 from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.metadata import ProviderMetadata
 
@@ -34,13 +42,9 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 def query_of(client: dict[str, Any], login_hint: str = "", **changes: Any) -> dict[str, list[str]]:
     """The query of the authorization URL."""
-    url = authorization_url(
-        metadata(**changes),
-        OAuthClient(issuer=ISSUER, client_id="me", **client),
-        ATTEMPT,
-        redirect_uri=REDIRECT,
-        login_hint=login_hint,
-    )
+    provider, me = metadata(**changes), OAuthClient(issuer=ISSUER, client_id="me", **client)
+    asked = authorization_request(provider, me, ATTEMPT, redirect_uri=REDIRECT, login_hint=login_hint)
+    url = authorization_url(provider, asked)
     return parse_qs(urlsplit(url).query, strict_parsing=True)
 
 
