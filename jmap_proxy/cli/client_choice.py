@@ -29,11 +29,13 @@ class Chosen:
 
     Attributes:
         client: Who asks, and for what.
+        wanted: The scopes that were wished for; a registered client may not ask for all of them.
         registration: Of a client that is registered for the account.
         fresh: What to end that registration with if it was made for this sign-in.
     """
 
     client: OAuthClient
+    wanted: tuple[str, ...]
     registration: Registration | None = None
     fresh: ProviderHttp | None = None
 
@@ -57,7 +59,7 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
     """
     account, configured = assembly.config.account(name), assembly.client(name)
     if found is None and account.issuer and account.client_id:
-        return Chosen(configured)
+        return Chosen(configured, configured.scopes)
     if found is None:
         finder = await assembly.finder(account.ca_file)
         found = await finder.find(person_of(name), account.session_url, issuer=account.issuer)
@@ -68,7 +70,7 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
         resource=resource_to_ask(account.resource, found.resource),
     )
     if account.client_id:
-        return Chosen(wanted)
+        return Chosen(wanted, wanted.scopes)
     http = await assembly.provider_http(name)
     registration = stored.registration if stored else None
     if (
@@ -76,7 +78,7 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
         and registration.issuer == found.issuer
         and await is_known(registration, found.metadata, http, now=assembly.clock())
     ):
-        return Chosen(wanted.registered(registration), registration)
+        return Chosen(wanted.registered(registration), wanted.scopes, registration)
     if not found.metadata.registration_endpoint:
         raise SignInError(
             f"{found.issuer} lets no client register itself",
@@ -90,7 +92,7 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
         client_name=CLIENT_NAME,
         now=assembly.clock(),
     )
-    return Chosen(wanted.registered(registration), registration, http)
+    return Chosen(wanted.registered(registration), wanted.scopes, registration, http)
 
 
 def person_of(name: str) -> MailAddress | None:

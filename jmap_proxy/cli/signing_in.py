@@ -122,7 +122,7 @@ async def sign_in(
         if chosen.registration is not None:
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
         given.append(tokens)
-        notes = check_scopes(chosen.client.scopes, tokens)
+        notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
         source = FixedToken(tokens.access_token)
         if new:
             notes += await new.complete(assembly, source)
@@ -179,14 +179,19 @@ async def _save(assembly: Assembly, name: str, tokens: TokenSet, new: NewAccount
         raise
 
 
-def check_scopes(asked: tuple[str, ...], tokens: TokenSet) -> tuple[str, ...]:
-    """What to tell of scopes that were asked for and not given (RFC 6749 §3.3). Pure.
+def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """What to tell of scopes that were wanted and not given (RFC 6749 §3.3). Pure.
+
+    Args:
+        wanted: What the client wished for.
+        tokens: What it was given.
+        asked: What it could ask for of that, None for all.
 
     Raises:
         SignInError: the one for mail is among them.
     """
-    granted = tokens.scope.split()
-    missing = [scope for scope in asked if granted and scope not in granted and scope not in GIVEN_ANYWAY]
+    granted = tokens.scope.split() or (wanted if asked is None else asked)
+    missing = [scope for scope in wanted if granted and scope not in granted and scope not in GIVEN_ANYWAY]
     if MAIL_SCOPE in missing:
         raise SignInError(
             f"the provider did not grant the scope for mail ({MAIL_SCOPE})",

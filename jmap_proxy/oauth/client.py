@@ -43,7 +43,8 @@ class OAuthClient:
     resource: str = ""
 
     def registered(self, registration: Registration) -> OAuthClient:
-        """The client that a registration has made, with the same wishes."""
+        """The client that a registration has made, with the same wishes as far as it allows them (RFC 7591 §3.2.1)."""
+        allowed = registration.scope.split()
         return replace(
             self,
             issuer=registration.issuer,
@@ -51,6 +52,7 @@ class OAuthClient:
             client_secret=registration.client_secret,
             client_key=None,
             method=registration.token_endpoint_auth_method,
+            scopes=tuple(scope for scope in self.scopes if scope in allowed) or self.scopes,
         )
 
     def of(self, tokens: TokenSet) -> OAuthClient:

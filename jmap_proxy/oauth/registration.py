@@ -162,6 +162,7 @@ def read_registration(
         client_secret_expires_at=_moment(fields.get("client_secret_expires_at")),
         token_endpoint_auth_method=method,
         redirect_uris=tuple(granted),
+        scope=printable(fields.get("scope")),
         registered_at=now,
         registration_client_uri=uri,
         registration_access_token=token,

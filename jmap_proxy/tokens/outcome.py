@@ -29,7 +29,7 @@ class Refreshed:
     scope: str = ""
     id_token: str = field(default="", repr=False)
     provider_time: float | None = field(default=None, compare=False)
-    registration: Registration | None = None
+    registration: Registration | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from jmap_proxy.oauth.authorization import (
     code_challenge,
     is_for,
     read_callback,
-    read_pushed,
 )
 from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.metadata import ProviderMetadata
