@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, JWKRegistry, OKPKey, RSAKey
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class ClientKey:
             "exp": int(now) + ASSERTION_LIFE,
             "jti": unique,
         }
-        return jwt.encode(header, claims, self.key, algorithms=[algorithm])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # EdDSA has a new name (RFC 9864), which few know yet
+            return jwt.encode(header, claims, self.key, algorithms=[algorithm])
 
 
 def parse_client_key(raw: bytes) -> ClientKey:

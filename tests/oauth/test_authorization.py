@@ -15,6 +15,7 @@ from jmap_proxy.oauth.authorization import (
     code_challenge,
     is_for,
     read_callback,
+    read_pushed,
 )
 from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.metadata import ProviderMetadata
@@ -177,3 +178,28 @@ def test_a_redirect_gives_a_code_or_a_sign_in_error(visit: dict[str, list[str]])
     except SignInError:
         return
     assert [code] == visit["code"]
+
+
+def test_a_pushed_request_is_named_by_the_provider() -> None:
+    """RFC 9126 has 201; some say 200."""
+    for status in (200, 201):
+        assert read_pushed(status, b'{"request_uri": "urn:x:1", "expires_in": 60}', metadata()) == "urn:x:1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (400, b'{"error": "invalid_scope", "error_description": "s3cret"}', "refuses the scopes"),
+        (401, b'{"error": "invalid_client"}', "does not know the client"),
+        (400, b'{"error": "s3cret"}', "not standard"),
+        (500, b"<html>s3cret", "answers 500"),
+        (201, b"{}", "answers 201"),
+        (201, b'{"request_uri": 5}', "answers 201"),
+        (302, b'{"request_uri": "urn:x:1"}', "answers 302"),
+    ],
+)
+def test_a_request_that_cannot_be_pushed_ends_the_sign_in(status: int, body: bytes, told: str) -> None:
+    """With the reason, and without the provider's words."""
+    with pytest.raises(SignInError, match=told) as caught:
+        read_pushed(status, body, metadata())
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"
