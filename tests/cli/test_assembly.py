@@ -95,11 +95,12 @@ async def test_a_client_signs_with_the_key_of_its_file(world: World) -> None:
     assert "client_assertion" in world.idp.token_requests[-1].form
 
 
-@pytest.mark.parametrize(
-    ("content", "mode"), [(b"", 0o600), (b"s3cret", 0o600), (b"s3cret", 0o640), (b"s3cret", 0o604)]
-)
+KEY = ECKey.generate_key("P-256").as_pem(private=True)
+
+
+@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (b"s3cret", 0o600), (KEY, 0o666), (KEY, 0o602)])
 async def test_a_key_file_that_cannot_be_used_is_a_configuration_error(world: World, content: bytes, mode: int) -> None:
-    """Empty, no key, or one that others can read; the error names the key of the configuration and no more."""
+    """Empty, no key, or one that others can change; the error names the key of the configuration and no more."""
     with pytest.raises(ConfigError, match=r"accounts\.alice\.client_key_file") as caught:
         with_key(world, content, mode).client("alice")
     assert caught.value.hint
