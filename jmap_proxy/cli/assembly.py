@@ -146,12 +146,18 @@ class Assembly:
         _, discovery = await self._provider(ca_file)
         return Finder(ServerHttp(await self._http(ca_file)), discovery, self._resolver)
 
-    async def refresher(self, name: str, *, patience: float = PATIENCE) -> TokenRefresher:
-        """The token refresher of an account; closed with the assembly. `patience` in seconds."""
+    async def refresher(self, name: str, *, patience: float = PATIENCE, may_register: bool = True) -> TokenRefresher:
+        """The token refresher of an account; closed with the assembly.
+
+        Args:
+            name: The account.
+            patience: Seconds that a caller waits for a token.
+            may_register: Whether to register anew where the provider has forgotten a client that registered itself.
+        """
         client = self.client(name)
         http, discovery = await self._provider(self.config.account(name).ca_file)
         endpoint = TokenEndpoint(client, http, discovery, self.clock)
-        renewal = ClientRenewal(endpoint, http, discovery, client.scopes, self.clock)
+        renewal = ClientRenewal(endpoint, http, discovery, client.scopes, self.clock, may_register=may_register)
 
         async def grant(tokens: TokenSet) -> Outcome:
             outcome = await renewal.refresh(tokens)

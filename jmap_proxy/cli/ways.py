@@ -41,7 +41,7 @@ def way_of(*, no_browser: bool, device: bool, paste: bool) -> Flow:
     if paste:
         return _by_paste
     show_url = _print_url if no_browser else _open_browser
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return by_browser(show_url)
 
     def show_and_offer(url: str) -> None:
@@ -107,10 +107,12 @@ def browser_in_sight(environment: Mapping[str, str], platform: str) -> bool:
 def no_browser_hint(url: str) -> str:
     """What to do with an authorization URL where there is no browser. Pure."""
     target = parse_qs(urlsplit(url).query).get("redirect_uri", [""])[0]
-    port = urlsplit(target).port or "PORT"
+    port = urlsplit(target).port
+    forward = f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+    here = f"- on the machine where you sit: {forward}, then open there what stands below\n"
     return f"""\
 There is no browser here. One of these helps:
-- on the machine where you sit: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE, then open there what stands below
+{here if port else ""}\
 - end this with Ctrl-C, and run it again with --device (a telephone will do) or --paste (any browser)
 {url}"""
 

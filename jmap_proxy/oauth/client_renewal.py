@@ -48,6 +48,7 @@ class ClientRenewal:
         discovery: Knows where to register.
         scopes: What a new client will ask for at the next sign-in, beside what was granted.
         clock: Epoch seconds.
+        may_register: Whether to register a new client; a program that lives a moment would do it each time.
     """
 
     def __init__(
@@ -57,12 +58,15 @@ class ClientRenewal:
         discovery: Discovery,
         scopes: Sequence[str],
         clock: Callable[[], float],
+        *,
+        may_register: bool = True,
     ) -> None:
         self._endpoint = endpoint
         self._http = http
         self._discovery = discovery
         self._scopes = scopes
         self._clock = clock
+        self._may_register = may_register
         self._tried_at: float | None = None
 
     async def refresh(self, tokens: TokenSet) -> Outcome:
@@ -71,7 +75,7 @@ class ClientRenewal:
         if registration is None or not isinstance(outcome, Transient) or outcome.error != "invalid_client":
             return outcome
         now, anew = self._clock(), None
-        if self._tried_at is None or abs(now - self._tried_at) >= PAUSE:
+        if self._may_register and (self._tried_at is None or abs(now - self._tried_at) >= PAUSE):
             self._tried_at = now
             with contextlib.suppress(ProviderError, SignInError):
                 anew = await self._as_new_client(tokens, registration)

@@ -67,6 +67,13 @@ def test_without_a_browser_all_ways_are_named() -> None:
     assert told.splitlines()[-1] == URL
 
 
+def test_a_url_that_tells_no_port_is_no_reason_to_forward_one() -> None:
+    """That of a request that was pushed (RFC 9126)."""
+    told = no_browser_hint("https://sso.example.com/authorize?client_id=x&request_uri=urn%3Ax")
+    assert "ssh" not in told
+    assert "--device" in told
+
+
 def test_where_no_browser_is_none_is_opened(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

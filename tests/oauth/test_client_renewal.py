@@ -65,7 +65,7 @@ async def test_a_forgotten_client_is_told_with_what_helps(one: Registered, idp: 
 
 
 async def test_there_is_no_storm_of_registrations(one: Registered, idp: IdentityProvider, clock: Clock) -> None:
-    """One an hour at most, also where the clock was set back; what is told stays the same."""
+    """One an hour at most; what is told stays the same."""
     idp.forget_clients()
     first = await one.renewal.refresh(one.tokens)
     for _ in range(5):
@@ -98,6 +98,19 @@ async def test_a_new_client_goes_on_where_it_may(one: Registered, idp: IdentityP
     renewed = one.tokens.renewed(outcome, obtained_at=0)
     assert renewed.client_id == outcome.registration.client_id
     assert set(idp.registrations[-1]["scope"].split()) == {"openid"}
+
+
+async def test_a_program_that_lives_a_moment_registers_nobody(
+    one: Registered, idp: IdentityProvider, clock: Clock
+) -> None:
+    """A script may ask for a token each minute; it is told what helps all the same."""
+    idp.forget_clients()
+    parts = one.renewal
+    brief = ClientRenewal(parts._endpoint, parts._http, parts._discovery, (), clock, may_register=False)
+    outcome = await brief.refresh(one.tokens)
+    assert isinstance(outcome, Transient)
+    assert outcome.mend == "run: jmap-proxy login alice"
+    assert len(idp.registrations) == 1
 
 
 @pytest.mark.parametrize("setting", [{"registration": "off"}, {"registration_refusal": "invalid_client_metadata"}])

@@ -109,6 +109,23 @@ def test_a_refusal_is_told_without_the_providers_words(status: int, body: bytes,
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 
 
+@given(
+    st.dictionaries(
+        st.sampled_from([*ANSWER, "verification_url"]),
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from([*ANSWER.values()]),
+    )
+)
+def test_any_answer_is_judged(changes: dict[str, Any]) -> None:
+    """It is something to show and to wait for, or an error of its own kind."""
+    try:
+        request = read_device_answer(200, json.dumps({**ANSWER, **changes}).encode(), ISSUER)
+    except (SignInError, ProviderError):
+        return
+    assert 0 < request.life <= LONGEST_LIFE
+    assert request.interval > 0
+    assert request.prompt.user_code.isprintable()
+
+
 @pytest.mark.parametrize(
     ("outcome", "interval", "expected"),
     [

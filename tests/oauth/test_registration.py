@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jmap_proxy.errors import ProviderError, SignInError
 from jmap_proxy.oauth.http import Answer, ProviderHttp
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 ISSUER = "https://sso.example"
 URIS = ("http://127.0.0.1/callback", "http://[::1]/callback")
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.sampled_from([*URIS, "none", ISSUER]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
 GOOD: dict[str, Any] = {
     "client_id": "new-one",
     "redirect_uris": list(URIS),
@@ -292,3 +299,17 @@ async def test_removing_never_goes_over_plain_http(parts: Parts) -> None:
     made = msgspec.structs.replace(read(), registration_client_uri="http://sso.example/register/new-one")
     with pytest.raises(ProviderError, match="plain http"):
         await remove(made, ProviderHttp(parts.http._session))
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "client_secret", "scope", "error"]), anything), st.integers(100, 599))
+def test_any_answer_is_judged(fields: dict[str, Any], status: int) -> None:
+    """It is a registration that can be stored and sends nothing elsewhere, or an error of its own kind."""
+    try:
+        made = read_registration(
+            Answer(status, {}, json.dumps(fields).encode()), metadata(), redirect_uris=URIS, now=NOW
+        )
+    except (SignInError, ProviderError):
+        return
+    assert set(made.redirect_uris) <= set(URIS)
+    assert not made.registration_client_uri or made.registration_client_uri.startswith(ISSUER)
+    assert msgspec.json.decode(msgspec.json.encode(made), type=type(made)) == made
