@@ -192,10 +192,11 @@ class ClientRefused(TokenError):
     title = "The identity provider does not accept the client"
     exit_code = 78
 
-    def __init__(self, account: str, reason: str, *, retry_after: float) -> None:
+    def __init__(self, account: str, reason: str, *, retry_after: float, mend: str = "") -> None:
         super().__init__(
             f"account {account!r}: {reason}",
-            hint="compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
+            hint=mend
+            or "compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
             f"after a change of issuer or client_id run: jmap-proxy login {account}",
             retry_after=retry_after,
         )

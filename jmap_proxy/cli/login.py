@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shlex
-from typing import TYPE_CHECKING
+import signal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -23,9 +25,12 @@ from jmap_proxy.errors import ConfigError
 from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from jmap_proxy.cli.signing_in import Flow
+
+Result = TypeVar("Result")
 
 
 @click.command()
@@ -67,14 +72,25 @@ def login(
     config = load_config(config_file) if config_file.exists() else Config()
     if wanted.account_name in config.accounts:
         config = _with_choices(config, wanted)
-        signed_in = run(_login(config, name, flow))
+        signed_in = run(_undone_when_ended(_login(config, name, flow)))
     elif "@" in name or server or preset:
-        config, signed_in = run(_login_new(config, wanted, file, flow))
+        config, signed_in = run(_undone_when_ended(_login_new(config, wanted, file, flow)))
         click.echo(f"The account {wanted.account_name} is written to {config_file}.")
     else:
         config.account(name)  # raises: there is none, and nothing to find one by
         return
     _tell(config, wanted.account_name, signed_in)
+
+
+async def _undone_when_ended(signing_in: Coroutine[Any, Any, Result]) -> Result:
+    """The sign-in, which SIGTERM ends as Ctrl-C does: what was begun at the provider is undone first."""
+    task = asyncio.ensure_future(signing_in)
+    with contextlib.suppress(RuntimeError, ValueError):  # only the main thread is told of signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise click.Abort from None
 
 
 async def _login(config: Config, name: str, flow: Flow) -> SignedIn:

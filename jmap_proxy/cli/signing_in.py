@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jmap_proxy.cli.assembly import Assembly
     from jmap_proxy.cli.new_account import NewAccount
     from jmap_proxy.local_keys import LocalKeys
-    from jmap_proxy.oauth.sign_in import SignIn
+    from jmap_proxy.oauth.sign_in import ReadLine, SignIn
     from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.tokens import TokenSet
 
@@ -65,11 +65,19 @@ class SignedIn:
     notes: tuple[str, ...] = ()
 
 
-def by_browser(show_url: Callable[[str], None]) -> Flow:
-    """The sign-in with a browser on this machine, which `show_url` sends to a URL."""
+def by_browser(
+    show_url: Callable[[str], None],
+    read_line: ReadLine | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Flow:
+    """The sign-in with a browser on this machine, which `show_url` sends to a URL.
+
+    Where the browser does not find the way back, `read_line` gives what the user pastes, and `tell` says what is wrong
+    with that.
+    """
 
     async def flow(sign_in: SignIn, account: str, login_hint: str) -> TokenSet:
-        return await sign_in.by_browser(account, show_url, login_hint=login_hint)
+        return await sign_in.by_browser(account, show_url, login_hint=login_hint, read_line=read_line, tell=tell)
 
     return flow
 
@@ -114,7 +122,7 @@ async def sign_in(
         if chosen.registration is not None:
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
         given.append(tokens)
-        notes = check_scopes(chosen.client.scopes, tokens)
+        notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
         source = FixedToken(tokens.access_token)
         if new:
             notes += await new.complete(assembly, source)
@@ -127,8 +135,9 @@ async def sign_in(
 
 
 async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
+    limit = asyncio.timeout(patience)
     try:
-        async with asyncio.timeout(patience) as limit:
+        async with limit:
             return await given
     except TimeoutError:
         if not limit.expired():
@@ -170,14 +179,19 @@ async def _save(assembly: Assembly, name: str, tokens: TokenSet, new: NewAccount
         raise
 
 
-def check_scopes(asked: tuple[str, ...], tokens: TokenSet) -> tuple[str, ...]:
-    """What to tell of scopes that were asked for and not given (RFC 6749 §3.3). Pure.
+def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """What to tell of scopes that were wanted and not given (RFC 6749 §3.3). Pure.
+
+    Args:
+        wanted: What the client wished for.
+        tokens: What it was given.
+        asked: What it could ask for of that, None for all.
 
     Raises:
         SignInError: the one for mail is among them.
     """
-    granted = tokens.scope.split()
-    missing = [scope for scope in asked if granted and scope not in granted and scope not in GIVEN_ANYWAY]
+    granted = tokens.scope.split() or (wanted if asked is None else asked)
+    missing = [scope for scope in wanted if granted and scope not in granted and scope not in GIVEN_ANYWAY]
     if MAIL_SCOPE in missing:
         raise SignInError(
             f"the provider did not grant the scope for mail ({MAIL_SCOPE})",

@@ -73,7 +73,7 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
             store_error = f"{error.detail} ({error.hint})"
         statuses[name] = account_status(
             server=account.server,
-            issuer=account.issuer,
+            issuer=account.issuer or (stored.issuer if stored else ""),
             local_key=await asyncio.to_thread(assembly.local_keys.has_key, name),
             stored=stored,
             store_error=store_error,

@@ -32,5 +32,5 @@ def token(name: str, config: Config) -> None:
 async def _token(config: Config, name: str) -> str:
     without_hook = msgspec.structs.replace(config, hooks=Hooks())  # the script sees for itself, and must not wait
     async with Assembly(without_hook) as assembly:
-        refresher = await assembly.refresher(name, patience=PATIENCE)
+        refresher = await assembly.refresher(name, patience=PATIENCE, may_register=False)
         return await refresher.ensure_valid_token()

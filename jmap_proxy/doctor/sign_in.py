@@ -122,7 +122,10 @@ def _trouble(name: str, stored: Stored, live: TokenReport | None, now: float) ->
     reason = f": {live.last_error}" if live is not None and live.last_error else ""
     attempt = stored.attempt
     lost = attempt is not None and not 0 <= now - attempt.asked_at < IN_FLIGHT
-    if state is State.CLIENT_REFUSED:
+    if state is State.CLIENT_REFUSED and stored.tokens is not None and stored.tokens.registration is not None:
+        mend = f"run: jmap-proxy login {name}"
+        yield error("client-refused", f"the provider does not accept the client that registered{reason}", mend, name)
+    elif state is State.CLIENT_REFUSED:
         keys = ", ".join(f"accounts.{name}.{key}" for key in ("client_id", "client_secret_file", "scopes", "resource"))
         mend = f"compare with the provider's settings: {keys}"
         yield error("client-refused", f"the provider does not accept the client{reason}", mend, name)

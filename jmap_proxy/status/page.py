@@ -43,7 +43,8 @@ _MENDS = {
     State.RETRYING: "Look whether the provider and the network are well; nothing is lost.",
     State.UNSAVED: "See that the state folder can be written to; do not restart before this says “Signed in”.",
     State.STORE_ERROR: "See that the state folder can be read; the files are left as they are.",
-    State.CLIENT_REFUSED: "Compare client_id, its secret, scopes and resource with what the provider knows.",
+    State.CLIENT_REFUSED: "Compare client_id, its secret, scopes and resource with what the provider knows; "
+    "for a client that registered itself, press “Sign in again”.",
     State.NEEDS_LOGIN: "Press “Sign in again”, or run jmap-proxy login.",
 }
 

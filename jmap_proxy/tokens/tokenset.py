@@ -63,8 +63,11 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def renewed(self, answer: Refreshed, *, obtained_at: float) -> TokenSet:
         """The next generation; a refresh token that the provider did not rotate is kept (RFC 6749 §6)."""
         refresh_token = answer.refresh_token or self.refresh_token
+        registration = answer.registration or self.registration
         return msgspec.structs.replace(
             self,
+            client_id=answer.registration.client_id if answer.registration else self.client_id,
+            registration=registration,
             access_token=answer.access_token,
             refresh_token=refresh_token,
             rotation=_rotation(self.rotation, rotated=refresh_token != self.refresh_token),

@@ -206,6 +206,16 @@ def test_narrowed_scopes_are_told(asked: tuple[str, ...], granted: str, told: in
     assert all("contacts" in note for note in notes)
 
 
+def test_scopes_that_a_registration_left_out_are_told() -> None:
+    """They were not even asked for; where the provider says nothing of scopes, it gave those that were."""
+    asked = (MAIL_SCOPE,)
+    for granted in ("", MAIL_SCOPE):
+        (note,) = check_scopes((MAIL_SCOPE, "contacts"), token_set(scope=granted), asked)
+        assert "contacts" in note
+    with pytest.raises(SignInError, match="scope for mail"):
+        check_scopes((MAIL_SCOPE, "contacts"), token_set(scope=""), ("contacts",))
+
+
 def test_without_the_scope_for_mail_there_is_no_sign_in() -> None:
     """What was granted is told."""
     with pytest.raises(SignInError, match="scope for mail") as caught:

@@ -9,6 +9,7 @@ from jmap_proxy.doctor.sign_in import judge_scopes, judge_sign_in
 from jmap_proxy.doctor.stored import Stored
 from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.losses import Loss
+from jmap_proxy.tokens.registration import Registration
 from jmap_proxy.tokens.report import State, TokenReport
 from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -58,6 +59,14 @@ def test_each_state_of_a_running_proxy_is_told(state: State, code: str, level: L
     (finding,) = judge_sign_in("alice", ACCOUNT, Stored(TOKENS), _live(state), NOW)
     assert (finding.code, finding.level, finding.account) == (code, level, "alice")
     assert state is State.OK or ("it said so" in finding.what and finding.mend)
+
+
+def test_a_refused_client_that_registered_itself_needs_a_sign_in() -> None:
+    """There is nothing of it in the configuration to compare."""
+    registration = Registration(issuer=TOKENS.issuer, client_id="jmap-proxy", registered_at=NOW - 60)
+    tokens = msgspec.structs.replace(TOKENS, registration=registration)
+    (finding,) = judge_sign_in("alice", ACCOUNT, Stored(tokens), _live(State.CLIENT_REFUSED), NOW)
+    assert (finding.code, finding.mend) == ("client-refused", "run: jmap-proxy login alice")
 
 
 def test_a_refresh_that_is_under_way_is_no_lost_answer() -> None:
