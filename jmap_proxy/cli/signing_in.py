@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jmap_proxy.cli.client_choice import Chosen, choose_client, person_of
+from jmap_proxy.cli.same_person import check_known, check_same_person
 from jmap_proxy.errors import (
     JmapProxyError,
     SignInError,
@@ -86,6 +87,7 @@ async def sign_in(
     *,
     found: Found | None = None,
     new: NewAccount | None = None,
+    again: bool = False,
     patience: float = PATIENCE,
 ) -> SignedIn:
     """Sign an account in.
@@ -96,6 +98,7 @@ async def sign_in(
         flow: Goes through it with the user.
         found: What is known of server and provider; without, what the configuration does not say is found out.
         new: The account if it is not in the configuration file yet; it is written there.
+        again: Only the person who has signed in before may; no local key is made, as nobody would see it.
         patience: Seconds that the user may take.
 
     Raises:
@@ -105,6 +108,8 @@ async def sign_in(
     store, keys = assembly.store(name), assembly.local_keys
     # A file that cannot be overwritten is told before the user signs in, not after.
     stored = await store.load()
+    if again and assembly.config.account(name).sign_in == "user":
+        check_known(name, stored)
     has_key = await asyncio.to_thread(keys.has_key, name)
     person = new.person if new else person_of(name)
     chosen = await choose_client(assembly, name, stored, found)
@@ -121,8 +126,8 @@ async def sign_in(
         async with assembly.branch(new.config() if new else assembly.config) as latest:
             session = await _checked_session(latest, name, source)
         check_person(person, session.username, named=new is not None)
-        await _save(assembly, name, tokens, new)
-    key = "" if has_key else await _first_key(keys, name)
+        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, again=again)
+    key = "" if has_key or again else await _first_key(keys, name)
     return SignedIn(session.username, session.mail_account, key, (*notes, *session.dropped))
 
 
@@ -155,10 +160,12 @@ async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterat
         raise
 
 
-async def _save(assembly: Assembly, name: str, tokens: TokenSet, new: NewAccount | None) -> None:
-    store = assembly.store(name)
+async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, *, again: bool) -> None:
+    store = assembly.store(tokens.account)
     if new is None:
         async with store.lock():
+            if again:  # compared with what is there now: meanwhile another one may have signed in, or out
+                check_same_person(await store.load(), tokens)
             await store.save(tokens)
         return
     await asyncio.to_thread(new.add)
