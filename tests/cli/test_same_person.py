@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,7 @@ ISSUERS = st.sampled_from(["https://sso.example.com", "https://other.example.com
         ({"subject": "u1", "username": "ann"}, {"subject": "x", "username": "ann", "issuer": "https://new.example"}),
     ],
 )
-def test_the_same_person(before: dict[str, str], now: dict[str, str]) -> None:
+def test_the_same_person(before: dict[str, Any], now: dict[str, Any]) -> None:
     """By the subject; by the user name where a subject is missing or is another provider's."""
     check_same_person(token_set(**before), token_set(**now))
 
@@ -41,7 +43,7 @@ def test_the_same_person(before: dict[str, str], now: dict[str, str]) -> None:
         ({"subject": "u1", "username": "ann"}, {"username": "bob"}),
     ],
 )
-def test_another_person(before: dict[str, str], now: dict[str, str]) -> None:
+def test_another_person(before: dict[str, Any], now: dict[str, Any]) -> None:
     """The subject decides, also against the name; what cannot be compared is not the same."""
     with pytest.raises(WrongPerson) as caught:
         check_same_person(token_set(**before), token_set(**now))

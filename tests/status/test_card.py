@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +59,7 @@ def test_who_was_never_signed_in_cannot_be_signed_in_here() -> None:
         ({"expires_at": None}, None, "There is no access token."),
     ],
 )
-def test_the_token_s_life(changes: dict[str, object], life: int | None, told: str) -> None:
+def test_the_token_s_life(changes: dict[str, Any], life: int | None, told: str) -> None:
     """As a bar and in words, also while the clock is wrong."""
     shown = account_card(1, "alice", "", report(**changes), None, NOW)
     assert (shown.life, shown.life_told) == (life, told)
@@ -95,7 +97,7 @@ def test_every_report_can_be_shown(
         ({"clock_ahead": -4000.0}, ("This clock", "4000 s behind the provider's")),
     ],
 )
-def test_facts(changes: dict[str, object], fact: tuple[str, str]) -> None:
+def test_facts(changes: dict[str, Any], fact: tuple[str, str]) -> None:
     """What there is to say, and no more: a clock that is right is no news."""
     assert fact in account_card(1, "alice", "", report(**changes), None, NOW).facts
     plain = dict(account_card(1, "alice", "", report(clock_ahead=1.0), None, NOW).facts)
