@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from http import HTTPStatus
@@ -25,10 +26,15 @@ if TYPE_CHECKING:
 LONGEST_FORM = 4096
 """Bytes; an account's name and a token are all that a form brings."""
 
-log = structlog.get_logger("jmap_proxy.status")
+FORM_PATIENCE = 10.0
+"""Seconds for it to come, from this same machine."""
+
+MOST_FIELDS = 8
 
 FORM = "application/x-www-form-urlencoded"
 POST = frozenset({"POST"})
+
+log = structlog.get_logger("jmap_proxy.status")
 
 
 class StatusPage:
@@ -40,6 +46,7 @@ class StatusPage:
         sign_in_again: Runs the sign-ins.
         traffic: Of the last hour.
         clock: Epoch seconds.
+        form_patience: Seconds for a form to come.
     """
 
     def __init__(
@@ -49,12 +56,14 @@ class StatusPage:
         sign_in_again: SignInAgain,
         traffic: Traffic,
         clock: Callable[[], float],
+        form_patience: float = FORM_PATIENCE,
     ) -> None:
         self._reports = reports
         self._servers = servers
         self._sign_in_again = sign_in_again
         self._traffic = traffic
         self._clock = clock
+        self._form_patience = form_patience
         self._csrf = secrets.token_urlsafe(32)
 
     def pages(self) -> dict[str, Page]:
@@ -72,7 +81,7 @@ class StatusPage:
         A form that cannot be heeded is answered with the page as it is now, from which it can be sent again.
         """
         try:
-            account = self._account_of(await _form(request))
+            account = self._account_of(await _form(request, self._form_patience))
         except _UnheededError as error:
             log.info("form not heeded", reason=error.reason)
             return self._page(error.status, f"Nothing was done: {error.reason}.")
@@ -126,13 +135,17 @@ class _UnheededError(Exception):
         self.reason = reason
 
 
-async def _form(request: web.BaseRequest) -> dict[str, str]:
+async def _form(request: web.BaseRequest, patience: float) -> dict[str, str]:
     """The fields that a form brings once. Raises _UnheededError."""
     length = request.content_length
-    if request.content_type != FORM or length is None or length > LONGEST_FORM:
+    if request.content_type != FORM or length is None or length > LONGEST_FORM or "Content-Encoding" in request.headers:
         raise _UnheededError(HTTPStatus.BAD_REQUEST, "it was no form of this page")
     try:
-        fields = parse_qs((await request.read()).decode("utf-8", "replace"), max_num_fields=8)
+        async with asyncio.timeout(patience):
+            body = await request.read()
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
+    except TimeoutError:
+        raise _UnheededError(HTTPStatus.REQUEST_TIMEOUT, "it did not come whole") from None
     except ValueError:
         raise _UnheededError(HTTPStatus.BAD_REQUEST, "it was no form of this page") from None
     return {name: values[0] for name, values in fields.items() if len(values) == 1}

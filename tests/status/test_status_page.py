@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
 from structlog.testing import capture_logs
 
 from jmap_proxy.status.page import content_security_policy
-from jmap_proxy.status.status_page import LONGEST_FORM
+from jmap_proxy.status.status_page import FORM, LONGEST_FORM
 from jmap_proxy.tokens.report import State
 from tests.support.status_page import HOSTILE, SIGN_IN_URL, Shown, served
 
@@ -209,6 +211,25 @@ async def test_a_form_of_unknown_length_is_not_read(visitor: Visitor) -> None:
 
     status, _, _ = await visitor.press(chunks(), Content_Type="application/x-www-form-urlencoded")
     assert (status, visitor.begun) == (400, [])
+
+
+async def test_a_form_that_is_compressed_is_not_read(visitor: Visitor) -> None:
+    """It could be of any length."""
+    form = gzip.compress(urlencode(await visitor.form()).encode())
+    status, _, _ = await visitor.press(form, Content_Type="application/x-www-form-urlencoded", Content_Encoding="gzip")
+    assert (status, visitor.begun) == (400, [])
+
+
+async def test_a_form_that_does_not_come_is_not_waited_for() -> None:
+    """Whoever sends half of one."""
+    shown = Shown()
+    async with served(shown, form_patience=0.05):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(shown.origin.rpartition(":")[2]))
+        head = f"Content-Type: {FORM}\r\nContent-Length: 9"
+        writer.write(f"POST /sign-in HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\nacc".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_field_that_comes_twice_does_not_count(visitor: Visitor) -> None:

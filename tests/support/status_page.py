@@ -10,7 +10,7 @@ from jmap_proxy.errors import JmapProxyError, KeyRefused, SignInError, TokenDela
 from jmap_proxy.proxy.listener.listener import Listener
 from jmap_proxy.status.health import AdminHandler
 from jmap_proxy.status.sign_in_again import SignInAgain
-from jmap_proxy.status.status_page import StatusPage
+from jmap_proxy.status.status_page import FORM_PATIENCE, StatusPage
 from jmap_proxy.status.traffic import Traffic
 from jmap_proxy.tokens.report import State, TokenReport
 from tests.support.clock import Clock
@@ -90,11 +90,13 @@ class Shown:
 
 @contextlib.asynccontextmanager
 async def served(
-    shown: Shown, flow: Callable[[str, Callable[[str], None]], object] = waits_for_nobody
+    shown: Shown,
+    flow: Callable[[str, Callable[[str], None]], object] = waits_for_nobody,
+    form_patience: float = FORM_PATIENCE,
 ) -> AsyncIterator[SignInAgain]:
     """Serve the page while the context is open, and run its sign-ins by this flow."""
     again = SignInAgain(flow, shown.clock)  # type: ignore[arg-type]
-    page = StatusPage(lambda: shown.reports, lambda: shown.servers, again, shown.traffic, shown.clock)
+    page = StatusPage(lambda: shown.reports, lambda: shown.servers, again, shown.traffic, shown.clock, form_patience)
     handler = AdminHandler(lambda: shown.reports, shown.clock, shown.traffic, dict, page.pages())
     listener = Listener(handler, patience=0.1)
     shown.origin = await listener.open("127.0.0.1", 0)
