@@ -11,7 +11,7 @@ import pytest
 
 from jmap_proxy.cli.running import running_proxy
 from jmap_proxy.tokens.report import State
-from tests.e2e.chromium import Chromium
+from tests.e2e.chromium import Chromium, PageServer
 from tests.e2e.layout import INSTALLED, installed
 from tests.support.status_page import HOSTILE, SIGN_IN_URL, Shown, served, waits_for_nobody
 
@@ -132,6 +132,53 @@ async def test_a_script_in_the_page_would_not_run(world: World, chromium: Chromi
         assert any("Content Security Policy" in each for each in tab.complaints)
 
 
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "localhost"])
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "evil.example"])
+async def test_a_hostile_page_neither_reads_nor_presses_it(chromium: Chromium, host: str, name: str) -> None:
+    """Though it knows the token: another site, another port of this machine, and a name that was rebound to it."""
+    shown, begun = Shown(), list[str]()
+    shown.add("alice", State.OK)
+
+    async def flow(account: str, show: Callable[[str], None]) -> str:
+        begun.append(account)
+        return await waits_for_nobody(account, show)
+
+    async with served(shown, flow), PageServer() as pages, aiohttp.ClientSession() as client:
+        async with client.get(shown.origin) as response:
+            csrf = (await response.text()).partition('name="csrf" value="')[2].partition('"')[0]
+        admin = shown.origin.replace("127.0.0.1", name)
+        await chromium.open(pages.url(host, "status", {"admin": admin, "csrf": csrf}))
+        learned = await pages.report()
+        assert (set(learned.values()), len(learned), begun) == ({""}, 9, [])
+        async with client.post(f"{shown.origin}/sign-in", data={"account": "alice", "csrf": csrf}):
+            assert begun == ["alice"], "the token was a good one"
+    await chromium.close_tabs()
+
+
+async def test_a_page_that_is_out_of_date_can_be_pressed_again(chromium: Chromium) -> None:
+    """The proxy was restarted at the same address: its new page comes with a notice, and works."""
+    shown = Shown()
+    shown.add("needs-login", State.NEEDS_LOGIN)
+    async with await chromium.tab() as tab:
+        await tab.appear(width=1200, dark=False)
+        async with served(shown, begins):
+            await tab.goto(shown.origin)
+            await tab.evaluate("document.querySelector('[name=csrf]').value = 'of before'; 0")
+            await press_button(tab)
+            assert "the page was out of date" in await tab.evaluate("document.querySelector('[role=alert]').innerText")
+            await tab.picture(PICTURES / "status-out-of-date.png")
+            assert await violations(tab) == []
+            await press_button(tab)
+            assert await tab.evaluate("document.activeElement.getAttribute('href')") == SIGN_IN_URL
+
+
+async def press_button(tab: Tab) -> None:
+    """By the keyboard."""
+    while await tab.evaluate("document.activeElement.tagName") != "BUTTON":
+        await tab.press("Tab")
+    await tab.press("Enter", leads_on=True)
+
+
 async def test_signing_in_with_the_keyboard_alone(world: World, chromium: Chromium) -> None:
     """Tab and Enter lead from a lost sign-in to a new one, without a restart of the proxy."""
     await world.sign_in()
@@ -139,9 +186,7 @@ async def test_signing_in_with_the_keyboard_alone(world: World, chromium: Chromi
     world.idp.revoke_grants()
     async with page_of(world, chromium) as (admin, _, tab):
         await tab.goto(admin)
-        while await tab.evaluate("document.activeElement.tagName") != "BUTTON":
-            await tab.press("Tab")
-        await tab.press("Enter", leads_on=True)
+        await press_button(tab)
         link = await tab.evaluate("document.activeElement.innerText")
         assert link.split()[:3] == ["Continue", "at", "127.0.0.1"], link
         await tab.press("Enter")
