@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.report import TokenReport
 
 
+MOST_ERRORS = 20
+"""That are shown; of 1,000 accounts there can be many."""
+
+
 def page_html(
     reports: Mapping[str, TokenReport],
     servers: Mapping[str, str],
@@ -65,7 +69,8 @@ def page_html(
         told_at=datetime.fromtimestamp(now, UTC),
         accounts=sorted(cards, key=lambda card: TONES.index(card.tone)),
         plot=plot([(minute.requests, minute.errors) for minute in minutes]),
-        errors=[(trouble, in_words(trouble.at, now)) for trouble in troubles],
+        errors=[(trouble, in_words(trouble.at, now)) for trouble in troubles[:MOST_ERRORS]],
+        more_errors=max(0, len(troubles) - MOST_ERRORS),
         csrf=csrf,
     )
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmap_proxy.status.card import AccountCard, account_card
-from jmap_proxy.status.page import content_security_policy, page_html, summary_of
+from jmap_proxy.status.page import MOST_ERRORS, content_security_policy, page_html, summary_of
 from jmap_proxy.status.sign_in_again import Progress
 from jmap_proxy.status.traffic import Minute, Trouble
 from jmap_proxy.tokens.report import State, TokenReport
@@ -133,6 +133,16 @@ def test_traffic_and_errors_are_shown(shown: Shown) -> None:
     assert "no local key was sent Mend: give the local key as password" in document.text
     assert "3 times, request 0000000002" in document.text
     assert ", 1 times" not in document.text
+
+
+def test_of_many_errors_the_newest_are_shown() -> None:
+    """The others are in the log."""
+    troubles = [Trouble(NOW - number, f"a{number}", "code", f"e{number}.", "", "") for number in range(MOST_ERRORS + 5)]
+    for count, more in ((MOST_ERRORS, False), (MOST_ERRORS + 5, True)):
+        document = Document(page_html({}, {}, {}, [], troubles[:count], csrf="", now=NOW))
+        assert len(document.all("li")) == MOST_ERRORS
+        assert "e0." in document.text
+        assert ("5 older ones are in the log." in document.text) == more
 
 
 def test_where_there_is_nothing_it_says_so() -> None:
