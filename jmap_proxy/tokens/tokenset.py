@@ -11,7 +11,7 @@ from jmap_proxy.tokens.registration import Registration  # noqa: TC001 - msgspec
 if TYPE_CHECKING:
     from jmap_proxy.tokens.outcome import Refreshed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +28,7 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         refresh_token: Goes to the provider's token endpoint; "" if there is none.
         scope: Space-separated scope as granted, as far as the provider told.
         subject: `sub` of the ID token, "" if there was none.
+        username: Of the server's Session at the sign-in (RFC 8620 §2), "" if it told none.
         sign_in_id: Random, the same for all generations of one sign-in.
         signed_in_at: Epoch seconds of the sign-in, 0 if that is not known.
         rotation: Whether the provider gives a new refresh token at a refresh (RFC 6749 §6), as far as was seen.
@@ -47,6 +48,7 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token: str
     scope: str = ""
     subject: str = ""
+    username: str = ""
     sign_in_id: str
     signed_in_at: float = 0.0
     rotation: Literal["unknown", "yes", "no"] = "unknown"

@@ -95,16 +95,6 @@ def test_what_the_tokens_stand_for_was_granted() -> None:
     assert narrowed.what == "asked for, but not granted: openid (granted: mail)"
 
 
-@pytest.mark.parametrize(
-    ("rotation", "told"), [("yes", "new refresh tokens"), ("no", "keeps"), ("unknown", "no refresh")]
-)
-def test_what_is_known_of_the_rotation_is_told(rotation: str, told: str) -> None:
-    """As far as it was seen."""
-    tokens = msgspec.structs.replace(TOKENS, rotation=rotation)
-    (finding,) = judge_sign_in("alice", ACCOUNT, Stored(tokens), None, NOW)
-    assert told in finding.what
-
-
 def test_the_likely_end_of_the_present_sign_in_is_told() -> None:
     """While there is time; one that has outlived the others will not end as they did."""
     week = 7 * 86400
