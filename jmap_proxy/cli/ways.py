@@ -151,7 +151,9 @@ async def read_line() -> str:
             line.set_result(text)
 
     def read() -> None:
-        text = _read_line(sys.stdin.fileno())
+        text = ""
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # there is no stdin, or none to read from
+            text = _read_line(sys.stdin.fileno())
         with contextlib.suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(tell, text)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -12,12 +13,16 @@ from urllib.parse import urlencode
 
 from jmap_proxy.errors import SignInError
 from jmap_proxy.oauth.fields import json_object
+from jmap_proxy.oauth.http import check_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jmap_proxy.oauth.client import OAuthClient
     from jmap_proxy.oauth.metadata import ProviderMetadata
+
+_WEB_PAGE = re.compile(r"https?://[!$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+", re.ASCII | re.IGNORECASE)
+"""What RFC 3986 allows, without a fragment (RFC 6749 §3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,15 @@ def authorization_request(
 
 
 def authorization_url(metadata: ProviderMetadata, query: Mapping[str, str]) -> str:
-    """The URL that the user's browser opens."""
+    """The URL that the user's browser opens.
+
+    Raises:
+        ProviderError, SignInError: the endpoint is no page that a browser may be sent to; the system might start
+            another program by it.
+    """
+    check_endpoint(metadata.authorization_endpoint)
+    if not _WEB_PAGE.fullmatch(metadata.authorization_endpoint):
+        raise SignInError(f"{metadata.issuer} names no web page to sign in at", hint="ask whoever runs the provider")
     separator = "&" if "?" in metadata.authorization_endpoint else "?"
     return f"{metadata.authorization_endpoint}{separator}{urlencode(query)}"
 

@@ -66,7 +66,7 @@ async def register(
     Args:
         metadata: Of the provider; it has a registration endpoint.
         http: For the request.
-        redirect_uris: Where the browser may be sent back to.
+        redirect_uris: Where the browser may be sent back to; the first alone where the provider does not want them all.
         scopes: What the client will ask for; none leaves it to the provider.
         client_name: What users are shown.
         now: Epoch seconds.
@@ -77,6 +77,9 @@ async def register(
     """
     wanted = wished(metadata, redirect_uris=redirect_uris, scopes=scopes, client_name=client_name)
     answer = await http.post_json(metadata.registration_endpoint, wanted)
+    if len(redirect_uris) > 1 and json_object(answer.body).get("error") == "invalid_redirect_uri":
+        redirect_uris = redirect_uris[:1]
+        answer = await http.post_json(metadata.registration_endpoint, {**wanted, "redirect_uris": list(redirect_uris)})
     return read_registration(answer, metadata, redirect_uris=redirect_uris, now=now)
 
 

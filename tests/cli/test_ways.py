@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shlex
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -117,6 +118,22 @@ asyncio.run(main())
     )
     out, _ = await program.communicate(b"one\ntwo \xff")
     assert out.decode() == "'one\\n' 'two \\ufffd' ''\n"
+
+
+@pytest.mark.parametrize("stdin", ["<&-", "0>/dev/null"])
+async def test_no_stdin_is_its_end(stdin: str) -> None:
+    """A service has none, or what cannot be read; nobody waits for what never comes."""
+    code = "import asyncio; from jmap_proxy.cli.ways import read_line; print(ascii(asyncio.run(read_line())))"
+    command = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} {stdin}"
+    program = await asyncio.create_subprocess_shell(
+        command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(20):
+            assert await program.communicate() == (b"''\n", b"")
+    finally:
+        if program.returncode is None:
+            program.kill()
 
 
 async def test_asking_can_be_given_up() -> None:

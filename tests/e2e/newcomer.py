@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tomllib
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ class Newcomer:
         http_port, admin_port = free_ports(2)
         self.url, self.admin_url = f"http://127.0.0.1:{http_port}", f"http://127.0.0.1:{admin_port}"
         self._address = address
-        self._where = ("--server", server, "--issuer", issuer)
+        self._where: tuple[str, ...] = ("--server", server, "--issuer", issuer)
         self._issuer = issuer
         self._folder = folder
         self._config = folder / "config.toml"
@@ -56,6 +57,12 @@ class Newcomer:
             return _key(login)
         finally:
             login.stop()
+
+    def configure(self, **keys: str) -> None:
+        """Writes the account into the configuration, and says no more when signing in."""
+        section = "".join(f"{name} = {json.dumps(value)}\n" for name, value in keys.items())
+        self._config.write_text(f'{self._config.read_text()}[accounts."{self._address}"]\n{section}')
+        self._where = ()
 
     def login_on_device(self) -> str:
         """Sign in by the code that is shown; the local key."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+from joserfc.jwk import ECKey
 
 from tests.e2e.fetch import fetch
 from tests.e2e.newcomer import Newcomer
@@ -44,10 +45,15 @@ def first_mail(url: str, key: str) -> list[str]:
         "using": ["urn:ietf:params:jmap:core", "urn:ietf:params:jmap:mail"],
         "methodCalls": [["Email/query", query, "q"], ["Email/get", get, "g"]],
     }
-    fields = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with urlopen(Request(session["apiUrl"], json.dumps(call).encode(), fields), timeout=20) as answer:  # noqa: S310
-        told: dict[str, Any] = json.load(answer)
+    told = post_json(session["apiUrl"], call, Authorization=f"Bearer {key}")
     return [email["subject"] for email in told["methodResponses"][1][1]["list"]]
+
+
+def post_json(url: str, document: dict[str, Any], **fields: str) -> Any:
+    """What is answered to a document."""
+    told = {"Content-Type": "application/json", **fields}
+    with urlopen(Request(url, json.dumps(document).encode(), told), timeout=20) as answer:  # noqa: S310 - ours
+        return json.load(answer)
 
 
 @pytest.mark.parametrize("sign_in", [Newcomer.login, Newcomer.login_on_device], ids=["by_browser", "on_another_device"])
@@ -73,3 +79,33 @@ def test_from_nothing_to_mail(
     assert renewals.keys() == {"ok"}
     newcomer.logout()
     assert newcomer.forgotten(client_id)
+
+
+def test_a_client_with_a_key_of_its_own(folder: Path, cyrus: Cyrus, provider: Provider) -> None:
+    """The provider takes its assertions (RFC 7523) at the sign-in, at each refresh and at the end."""
+    home = folder / "with-a-key"
+    home.mkdir(mode=0o700)
+    key = ECKey.generate_key("P-256", {"kid": "mine", "use": "sig"})
+    (home / "key.json").write_text(json.dumps(key.as_dict(private=True)))
+    (home / "key.json").chmod(0o600)
+    wanted = {
+        "application_type": "native",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "ES256",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "redirect_uris": ["http://127.0.0.1/callback"],
+        "jwks": {"keys": [key.as_dict(private=False)]},
+    }
+    client_id = post_json(f"{provider.issuer}/reg", wanted)["client_id"]
+    newcomer = Newcomer(home, address=ADDRESS, server=cyrus.url, issuer=provider.issuer)
+    newcomer.configure(
+        server=cyrus.url, issuer=provider.issuer, client_id=client_id, client_key_file=str(home / "key.json")
+    )
+    local_key = newcomer.login()
+    with newcomer.serving():
+        while newcomer.generation() < 3:
+            assert len(first_mail(newcomer.url, local_key)) == 3
+            time.sleep(0.25)
+    assert counts(provider)[client_id].keys() == {"authorization_code", "refresh_token"}
+    assert all(results.keys() == {"ok"} for results in counts(provider)[client_id].values())
+    newcomer.logout()

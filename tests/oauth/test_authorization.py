@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.errors import SignInError
+from jmap_proxy.errors import ProviderError, SignInError
 from jmap_proxy.oauth.authorization import (
     Attempt,
     authorization_request,
@@ -178,6 +178,29 @@ def test_a_redirect_gives_a_code_or_a_sign_in_error(visit: dict[str, list[str]])
     except SignInError:
         return
     assert [code] == visit["code"]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "ssh://-oProxyCommand=touch%20x/",
+        "http://sso.example/authorize",
+        "wss://sso.example/authorize",
+        "//sso.example/authorize",
+        "https://sso.example/a b",
+        'https://sso.example/"&calc',
+        "https://sso.example/`touch x`",
+        "https://sso.example/\nhttps://evil.example/",
+        "https://sso.example/authorize#fragment",
+        "https://sso.example/\u202eauthorize",
+    ],
+)
+def test_the_browser_is_sent_to_web_pages_only(endpoint: str) -> None:
+    """The system opens the URL: a hostile provider could have it start programs (CVE-2025-6514)."""
+    with pytest.raises((ProviderError, SignInError)):
+        authorization_url(metadata(authorization_endpoint=endpoint), {"client_id": "me"})
 
 
 def test_a_pushed_request_is_named_by_the_provider() -> None:

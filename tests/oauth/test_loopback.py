@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -126,6 +127,17 @@ async def test_a_malformed_request_is_not_logged(caplog: pytest.LogCaptureFixtur
     assert "c0de" not in caplog.text
 
 
+def has_ipv6() -> bool:
+    """Whether this machine has the address ::1; many containers have not."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here")
 async def test_the_same_port_is_open_on_ipv6(session: ClientSession) -> None:
     """A provider may send the browser to `localhost`, which can mean ::1."""
     async with LoopbackRedirect(belongs, judge) as redirect:

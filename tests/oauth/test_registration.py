@@ -211,6 +211,19 @@ def test_a_provider_in_trouble_has_refused_nothing(status: int) -> None:
         read(status, b"")
 
 
+async def test_a_provider_that_does_not_know_ipv6_gets_one_uri(parts: Parts, idp: IdentityProvider) -> None:
+    """The one that is used; if that is refused too, it is told."""
+    refusal = Fault(status=400, body=b'{"error": "invalid_redirect_uri"}')
+    idp.faults.add("register", refusal)
+    made, _ = await registered(parts, idp)
+    assert made.redirect_uris == URIS[:1]
+    assert [wanted["redirect_uris"] for wanted in idp.registrations] == [list(URIS), list(URIS[:1])]
+    idp.settings.registration_refusal = "invalid_redirect_uri"
+    with pytest.raises(SignInError, match="invalid_redirect_uri"):
+        await registered(parts, idp)
+    assert len(idp.registrations) == 4
+
+
 async def test_a_provider_that_does_not_answer_is_told(parts: Parts, idp: IdentityProvider) -> None:
     """As a provider's error."""
     idp.faults.add("register", Fault(drop_early=True))
