@@ -24,8 +24,9 @@ $(VENV)/.done: requirements/dev.txt pyproject.toml
 demo: $(VENV)/.done
 	@$(BIN)/jmap-proxy demo
 
+PARALLEL = --numprocesses auto --maxprocesses 4
 test: $(VENV)/.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.done
 	$(BIN)/ruff check .
@@ -33,7 +34,7 @@ check: $(VENV)/.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

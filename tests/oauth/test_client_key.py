@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from jmap_proxy.oauth.client_key import ASSERTION_LIFE, ClientKey, parse_client_key
 
@@ -117,7 +117,7 @@ def test_a_jwk_says_its_name_and_its_algorithm() -> None:
         (b'{"kty": "RSA"}', "no private key"),
         (b"[" * 10**5, "no private key"),
         (b'{"a":' * 10**5, "no private key"),
-        (json.dumps(OctKey.generate_key(256).as_dict()).encode(), "no private key"),
+        (b'{"kty": "oct", "k": "eI3eMCcr1NfS-7wFq4F3iJVuobN3ki5NYyVNLIIJF2E"}', "no private key"),
         (b"-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n", "no private key"),
         (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII=\n-----END ENCRYPTED PRIVATE KEY-----\n", "encrypted"),
         (key("RSA").as_pem(private=False), "no private key"),
