@@ -27,7 +27,7 @@ class History:
             return None
 
     async def note(self, tokens: TokenSet, now: float) -> str:
-        """Note that the sign-in of these tokens was lost; the likely cause and the next date, "" if nothing is known."""
+        """Note the loss of the sign-in of these tokens; the likely cause and the next date, "" if nothing is known."""
         try:
             losses = await self._store.note_loss(Loss(tokens.signed_in_at, now))
         except StoreError:

@@ -50,6 +50,11 @@ class Standing:
         return self.tokens.generation if self.tokens else 0
 
     @property
+    def sign_in_id(self) -> str:
+        """Of the sign-in whose tokens are in use, "" if there are none."""
+        return self.tokens.sign_in_id if self.tokens else ""
+
+    @property
     def renewable(self) -> bool:
         """False once it is known that only the user can get new tokens."""
         return self._lost is None
