@@ -17,7 +17,7 @@ import structlog
 
 from jmap_proxy.errors import StoreError, UpstreamRefusedToken
 from jmap_proxy.tokens.backoff import CoolDown
-from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.decision import PATIENCE, Step, decide, longest_wait
 from jmap_proxy.tokens.outcome import Outcome, Transient
 from jmap_proxy.tokens.renewal import Renewal
 from jmap_proxy.tokens.standing import Standing
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
 
-PATIENCE = 4.0
-"""Seconds that a request waits for the identity provider; clients give up after 5 (measured: mujmap, himalaya)."""
+LAST_TURN = 1.0
+"""Seconds that a refresh is given at the end to get the lock, with which it goes on to its own end."""
 
 log = structlog.get_logger("jmap_proxy.tokens")
 
@@ -76,6 +76,7 @@ class TokenRefresher:
             account, store, grant, self._standing, self._unsaved, clock=clock, replay=replay, lost=lost
         )
         self._cool_down = CoolDown()
+        self._in_line = False
         self._task: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
 
@@ -178,8 +179,14 @@ class TokenRefresher:
         await self._unsaved.wait_saved()
 
     async def close(self) -> None:
-        """Let a refresh that is under way come to its end, and try once more to save what could not be saved."""
+        """Let a refresh that is under way come to its end, and try once more to save what could not be saved.
+
+        One that does not get the lock has asked nobody, and is given up.
+        """
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=min(LAST_TURN, self._patience))
+            if self._in_line:
+                self._task.cancel()
             await asyncio.wait([self._task])
         await self._unsaved.close()
 
@@ -200,7 +207,8 @@ class TokenRefresher:
 
     async def _join(self, task: asyncio.Task[None]) -> None:
         """Wait for the shared refresh, `patience` seconds at most; the caller looks at what came of it."""
-        done, _ = await asyncio.wait([task], timeout=self._patience)
+        patience = longest_wait(self._standing.freshness(self._clock()), self._patience)
+        done, _ = await asyncio.wait([task], timeout=patience)
         if not done:
             self._overdue = task
 
@@ -212,8 +220,10 @@ class TokenRefresher:
     async def _refresh(self) -> None:
         """The shared task. Never raises; what came of it is in the standing."""
         store_error = None
+        self._in_line = True
         try:
             async with self._unsaved.lock():
+                self._in_line = False
                 outcome = await self._renewal.renew()
         except StoreError as error:
             if self._standing.tokens is None:
@@ -226,11 +236,18 @@ class TokenRefresher:
             outcome = Transient(f"unforeseen: {type(error).__name__}")
         finally:
             self._renewal.refused = ""
+            self._in_line = False
         if isinstance(outcome, Transient):
             self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
 
     def _failure(self) -> JmapProxyError:
         """Why there is no token to give."""
+        if self._in_line and self._task is self._overdue:
+            return StoreError(
+                f"account {self._account!r}: another process holds the lock of its tokens",
+                hint="if that does not pass, see whether another jmap-proxy hangs, or cannot save its tokens",
+                retry_after=1.0,
+            )
         asking = self._task is not None and not self._task.done()
         return self._standing.failure(self._clock(), asking=asking)
 

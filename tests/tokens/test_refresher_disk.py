@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jmap_proxy.errors import JmapProxyError, StoreError
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.decision import PATIENCE
 from jmap_proxy.tokens.envelope import seal
 from jmap_proxy.tokens.outcome import Outcome, Rejected
 from jmap_proxy.tokens.report import State
-from jmap_proxy.tokens.store import FileTokenStore
+from jmap_proxy.tokens.store import LOCK_PATIENCE, FileTokenStore
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION, TokenSet
 from tests.support.clock import Clock
 from tests.tokens.builders import HOUR, refreshed, renamed, token_set
@@ -59,13 +61,13 @@ class Sharing:
     """Two refreshers, as of two processes, on one store; the second one gives up on the lock soon."""
 
     def __init__(self, folder: Path, keys: Keychain) -> None:
-        self.clock, self.provider = Clock(), StrictProvider()
+        self.clock, self.provider, self.keys = Clock(), StrictProvider(), keys
         self.disks = Disk(folder, "alice", keys), Disk(folder, "alice", keys, lock_patience=0.05)
 
-    async def start(self, number: int, jitter: float = 1.0) -> TokenRefresher:
+    async def start(self, number: int, jitter: float = 1.0, patience: float = PATIENCE) -> TokenRefresher:
         """The refresher of one of the two."""
         return await create_token_refresher(
-            "alice", self.disks[number], self.provider, clock=self.clock, jitter=lambda: jitter
+            "alice", self.disks[number], self.provider, clock=self.clock, jitter=lambda: jitter, patience=patience
         )
 
     async def both(self) -> tuple[TokenRefresher, TokenRefresher]:
@@ -94,6 +96,37 @@ async def test_what_another_process_has_in_memory_only_is_not_spent_again(sharin
     sharing.disks[0].full = False
     await first.close()
     assert await second.ensure_valid_token() == "access-2"
+    assert sharing.provider.outcomes == ["ok"]
+
+
+async def test_who_waits_for_another_process_is_told_so_and_can_end(sharing: Sharing) -> None:
+    """The provider is not to blame; and nothing has been asked, so that nothing is lost by going away."""
+    sharing.disks = sharing.disks[0], Disk(sharing.disks[1].path.parent, "alice", sharing.keys)
+    first, _ = await sharing.both()
+    second = await sharing.start(1, patience=0.05)
+    sharing.disks[0].full = True
+    sharing.clock.now += HOUR + 1
+    await first.ensure_valid_token()
+    with pytest.raises(StoreError, match="another process holds the lock") as caught:
+        await second.ensure_valid_token()
+    assert caught.value.retry_after is not None
+    async with asyncio.timeout(LOCK_PATIENCE / 2):
+        await second.close()
+    sharing.disks[0].full = False
+    await first.close()
+    assert sharing.provider.outcomes == ["ok"]
+
+
+async def test_a_refresh_that_has_begun_gets_its_turn_at_the_end(sharing: Sharing) -> None:
+    """Who holds the lock may let go of it in a moment."""
+    await sharing.disks[0].save(token_set())
+    first = await sharing.start(0)
+    sharing.clock.now += HOUR - 300
+    async with sharing.disks[1].lock():
+        assert await first.ensure_valid_token() == "access-1"
+        closing = asyncio.create_task(first.close())
+        await asyncio.sleep(0)
+    await closing
     assert sharing.provider.outcomes == ["ok"]
 
 
