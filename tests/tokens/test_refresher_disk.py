@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.store import LOCK_PATIENCE, FileTokenStore
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION, TokenSet
 from tests.support.clock import Clock
+from tests.support.read_only import apart, needs_read_only
 from tests.tokens.builders import HOUR, refreshed, renamed, token_set
 
 if TYPE_CHECKING:
@@ -184,6 +186,17 @@ async def test_who_ends_with_unsaved_tokens_does_not_keep_the_lock(sharing: Shar
     await first.close()
     with pytest.raises(JmapProxyError, match="was lost, and it was spent then"):
         await second.ensure_valid_token()
+
+
+@needs_read_only
+async def test_a_disk_that_takes_no_writes_at_all(tmp_path: Path) -> None:
+    """As one that the kernel has remounted: served from memory, refreshed from there, written down when it can be."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    command = apart(sys.executable, "-m", "tests.tokens.read_only_disk", str(state))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert out.decode().splitlines() == ["access-2 unsaved", "access-3 unsaved", "ok 3 refresh-1 refresh-2"]
 
 
 async def test_a_file_that_is_damaged_meanwhile_is_written_anew(sharing: Sharing) -> None:
