@@ -154,6 +154,7 @@ class TokenRefresher:
         else:
             if stored is not None:
                 await self._renewal.take_up(stored)
+                await self._renewal.recall(stored)
                 await self._resume(stored)
 
     async def _resume(self, stored: TokenSet) -> None:

@@ -81,6 +81,15 @@ class Renewal:
         if tokens.sign_in_id != before:
             self._standing.likely_end_at = await self._history.likely_end(tokens, self._clock())
 
+    async def recall(self, tokens: TokenSet) -> None:
+        """Tell what was found about these before this process began: that the provider does not renew them.
+
+        It is asked once more all the same when they have expired: whoever runs it may have mended something.
+        """
+        refusal = await self._history.refusal(tokens)
+        if refusal is not None and self._standing.lose(refusal.reason, None, refusal.refused_at):
+            self._lost(tokens.sign_in_id, refusal.reason)
+
     def forget(self) -> None:
         """Another process has signed the account out."""
         self._standing.forget(self._clock())
@@ -184,6 +193,7 @@ class Renewal:
             reason += f": the answer of {clock_time(attempt.asked_at)} was lost, and it was spent then"
         elif cause := await self._history.note(tried, self._clock()):
             reason += f": {cause}"
+        await self._history.note_refusal(tried, reason, self._clock())
         self._lose(reason, tried)
 
     def _lose(self, reason: str, tokens: TokenSet) -> None:
