@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 LAST_TURN = 1.0
 """Seconds that a refresh is given at the end to get the lock, with which it goes on to its own end."""
 
+TICK = 0.05
+"""Seconds by which a timer and the wall clock may differ."""
+
 log = structlog.get_logger("jmap_proxy.tokens")
 
 
@@ -51,6 +54,7 @@ class TokenRefresher:
         patience: Seconds that a caller waits for the shared refresh at most.
         replay: What the provider does about a refresh token that comes twice.
         lost: Called with the sign-in's id and the reason when it is found to be lost; other processes find it too.
+        sleep: Waits for so many seconds.
     """
 
     def __init__(
@@ -64,12 +68,14 @@ class TokenRefresher:
         patience: float = PATIENCE,
         replay: Replay = "strict",
         lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
         self._store = store
         self._clock = clock
         self._jitter = jitter
         self._patience = patience
+        self._sleep = sleep
         self._standing = Standing(account)
         self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
         self._renewal = Renewal(
@@ -79,6 +85,7 @@ class TokenRefresher:
         self._in_line = False
         self._task: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
+        self._replay: asyncio.Task[None] | None = None
 
     @property
     def sign_in_id(self) -> str:
@@ -184,11 +191,13 @@ class TokenRefresher:
 
         One that does not get the lock has asked nobody, and is given up.
         """
+        self._drop_replay()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=min(LAST_TURN, self._patience))
             if self._in_line:
                 self._task.cancel()
             await asyncio.wait([self._task])
+            self._drop_replay()  # of the refresh that has just ended
         await self._unsaved.close()
 
     async def _ensure_slowly(self) -> str:
@@ -239,7 +248,23 @@ class TokenRefresher:
             self._renewal.refused = ""
             self._in_line = False
         if isinstance(outcome, Transient):
-            self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
+            wait = self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
+            await self._replay_in(wait)
+
+    async def _replay_in(self, seconds: float) -> None:
+        """Ask again by itself, where an answer was lost and can still be had then; no request may come in that time."""
+        tokens = self._standing.tokens
+        if tokens is not None and await self._renewal.may_replay(tokens, in_seconds=seconds):
+            self._drop_replay()
+            self._replay = asyncio.create_task(self._start_in(seconds), name=f"replay {self._account}")
+
+    async def _start_in(self, seconds: float) -> None:
+        await self._sleep(seconds + TICK)
+        self._start()
+
+    def _drop_replay(self) -> None:
+        if self._replay is not None:
+            self._replay.cancel()
 
     def _failure(self) -> JmapProxyError:
         """Why there is no token to give."""
@@ -269,13 +294,14 @@ async def create_token_refresher(
     patience: float = PATIENCE,
     replay: Replay = "strict",
     lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 
     An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
     """
     refresher = TokenRefresher(
-        account, store, grant, clock=clock, jitter=jitter, patience=patience, replay=replay, lost=lost
+        account, store, grant, clock=clock, jitter=jitter, patience=patience, replay=replay, lost=lost, sleep=sleep
     )
     await refresher.start()
     return refresher

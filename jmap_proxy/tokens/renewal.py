@@ -95,10 +95,10 @@ class Renewal:
         self._standing.forget(self._clock())
         self._unsaved.drop()
 
-    async def may_replay(self, tokens: TokenSet) -> bool:
-        """Whether an answer that would have renewed these was lost, and may be had by asking at once."""
+    async def may_replay(self, tokens: TokenSet, in_seconds: float = 0.0) -> bool:
+        """Whether an answer that would have renewed these was lost, and may be had by asking then."""
         attempt = await self._attempts.open_attempt(tokens)
-        return attempt is not None and may_replay(attempt, self._replay, self._clock())
+        return attempt is not None and may_replay(attempt, self._replay, self._clock() + in_seconds)
 
     async def renew(self) -> Outcome | None:
         """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
