@@ -77,7 +77,7 @@ class TokenRefresher:
         self._patience = patience
         self._sleep = sleep
         self._standing = Standing(account)
-        self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
+        self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error, patience=patience / 2)
         self._renewal = Renewal(
             account, store, grant, self._standing, self._unsaved, clock=clock, replay=replay, lost=lost
         )

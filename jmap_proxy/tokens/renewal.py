@@ -163,7 +163,7 @@ class Renewal:
             Whether they are stored.
         """
         try:
-            await self._store.save(renewed)
+            await self._unsaved.write(renewed)
         except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away
             hint = error.hint if isinstance(error, StoreError) else ""
             told = str(error) if isinstance(error, StoreError) else f"unforeseen: {type(error).__name__}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jmap_proxy.errors import JmapProxyError, StoreError
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.datakey import DataKey
 from jmap_proxy.tokens.decision import PATIENCE
 from jmap_proxy.tokens.envelope import seal
 from jmap_proxy.tokens.outcome import Outcome, Rejected
@@ -37,6 +39,28 @@ class Disk(FileTokenStore):
         if self.full:
             raise StoreError("disk full", hint="make room")
         await super().save(tokens)
+
+
+class SlowKeyring:
+    """Data keys that are to be had while the keyring is not locked; asking for them waits until then."""
+
+    def __init__(self) -> None:
+        self.key = DataKey.new()
+        self.unlocked = threading.Event()
+        self.unlocked.set()
+
+    def describe(self) -> str:
+        """What it is."""
+        return "the keyring"
+
+    def find(self, key_id: str) -> DataKey | None:
+        """A key that is known once is remembered."""
+        return self.key if key_id == self.key.key_id else None
+
+    def current(self) -> DataKey:
+        """Ask the keyring."""
+        self.unlocked.wait()
+        return self.key
 
 
 class StrictProvider:
@@ -186,6 +210,26 @@ async def test_who_ends_with_unsaved_tokens_does_not_keep_the_lock(sharing: Shar
     await first.close()
     with pytest.raises(JmapProxyError, match="was lost, and it was spent then"):
         await second.ensure_valid_token()
+
+
+async def test_a_keyring_that_is_locked_at_the_wrong_moment(tmp_path: Path) -> None:
+    """The refresh token is spent by then: the new one is served from memory until the user unlocks the keyring."""
+    ring = SlowKeyring()
+    disk = FileTokenStore(tmp_path / "tokens", "alice", ring)
+    await disk.save(token_set())
+    clock, provider = Clock(), StrictProvider()
+    refresher = await create_token_refresher("alice", disk, provider, clock=clock, jitter=lambda: 0.0, patience=0.1)
+    ring.unlocked.clear()
+    for generation in (2, 3):
+        clock.now += HOUR + 1
+        assert await refresher.ensure_valid_token() == f"access-{generation}"
+        assert refresher.report().state is State.UNSAVED
+    ring.unlocked.set()
+    await refresher.close()
+    stored = await disk.load()
+    assert stored is not None
+    assert stored.generation == 3
+    assert provider.outcomes == ["ok", "ok"]
 
 
 @needs_read_only

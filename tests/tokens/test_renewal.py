@@ -272,6 +272,7 @@ async def test_a_lost_answer_is_asked_for_again_without_a_request() -> None:
     unreachable = Transient("no connection")
     bench, sleeps = await replaying("grace", LOST, unreachable, unreachable, unreachable, refreshed(2))
     await bench.store.saved.wait()
+    await bench.refresher.wait_saved()
     assert await bench.token() == "access-2"
     assert len(bench.provider.asked) == 5
     assert sum(sleeps.slept) < GRACE
