@@ -82,6 +82,8 @@ def test_an_unreadable_store_is_told() -> None:
     """With its reason."""
     told = status(store_error="it is damaged")
     assert (told.state, told.last_error) == (State.STORE_ERROR, "it is damaged")
+    told = status(store_error="it is damaged", live=TokenReport(state=State.OK))
+    assert (told.state, told.last_error) == (State.OK, "it is damaged")
 
 
 def test_a_running_proxy_knows_better() -> None:
