@@ -224,17 +224,17 @@ class TokenRefresher:
 
     def _start(self) -> asyncio.Task[None]:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._refresh(), name=f"refresh {self._account}")
+            self._task = asyncio.create_task(self._refresh(self._standing.tokens), name=f"refresh {self._account}")
         return self._task
 
-    async def _refresh(self) -> None:
-        """The shared task. Never raises; what came of it is in the standing."""
+    async def _refresh(self, before: TokenSet | None) -> None:
+        """The shared task, which renews these tokens. Never raises; what came of it is in the standing."""
         store_error = None
         self._in_line = True
         try:
             async with self._unsaved.lock():
                 self._in_line = False
-                outcome = await self._renewal.renew()
+                outcome = await self._renewal.renew(before)
         except StoreError as error:
             if self._standing.tokens is None:
                 self._standing.be_unreadable(error, self._clock())

@@ -100,17 +100,24 @@ class Renewal:
         attempt = await self._attempts.open_attempt(tokens)
         return attempt is not None and may_replay(attempt, self._replay, self._clock() + in_seconds)
 
-    async def renew(self) -> Outcome | None:
-        """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
+    async def renew(self, before: TokenSet | None) -> Outcome | None:
+        """With the lock held: adopt what another process has stored, or ask the provider.
+
+        Args:
+            before: The tokens that were to be renewed when the lock was asked for; others may have come meanwhile.
+
+        Returns:
+            What the provider said, None if it was not asked.
+        """
         stored = await self._stored()
         if stored is None:
             self.forget()
             return None
         if self.is_news(stored):
             await self.take_up(stored)
-            if self._standing.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
-                return None
         current = self._standing.tokens
+        if current is not before and not self._is_due(current):
+            return None
         tokens = stored if current is None or stored.supersedes(current) else current
         if not tokens.renewable:
             self._lose("the token is of no use any more and the provider gave no refresh token", tokens)
@@ -118,6 +125,12 @@ class Renewal:
         if self._standing.is_refused(tokens.refresh_token) or self._standing.back_off.holds(self._clock()):
             return None
         return await self._ask(tokens)
+
+    def _is_due(self, tokens: TokenSet | None) -> bool:
+        """Whether a request would have to wait for newer ones."""
+        if tokens is None or tokens.access_token == self.refused:
+            return True
+        return Window.of(tokens).freshness(self._clock()) not in (Freshness.FRESH, Freshness.AGEING)
 
     async def _ask(self, tokens: TokenSet) -> Outcome | None:
         """Ask the provider, unless an answer that was lost before speaks against it."""
