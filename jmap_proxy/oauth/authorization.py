@@ -6,10 +6,12 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from jmap_proxy.errors import SignInError
+from jmap_proxy.oauth.fields import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,15 +35,15 @@ def code_challenge(code_verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def authorization_url(
+def authorization_request(
     metadata: ProviderMetadata,
     client: OAuthClient,
     attempt: Attempt,
     *,
     redirect_uri: str,
     login_hint: str = "",
-) -> str:
-    """The URL that the user's browser opens.
+) -> dict[str, str]:
+    """What the provider is asked, by way of the user's browser or beforehand (RFC 9126).
 
     Raises:
         SignInError: the provider has no authorization endpoint or says that it does not do PKCE with S256.
@@ -67,8 +69,31 @@ def authorization_url(
         query["resource"] = client.resource
     if login_hint:
         query["login_hint"] = login_hint
+    return query
+
+
+def authorization_url(metadata: ProviderMetadata, query: Mapping[str, str]) -> str:
+    """The URL that the user's browser opens."""
     separator = "&" if "?" in metadata.authorization_endpoint else "?"
     return f"{metadata.authorization_endpoint}{separator}{urlencode(query)}"
+
+
+def read_pushed(status: int, body: bytes, metadata: ProviderMetadata) -> str:
+    """The `request_uri` that stands for a request that was pushed (RFC 9126 §2.2).
+
+    Raises:
+        SignInError: the provider refuses it, or its answer cannot be used.
+    """
+    fields = json_object(body)
+    uri = fields.get("request_uri")
+    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and isinstance(uri, str) and uri:
+        return uri
+    if isinstance(fields.get("error"), str):
+        raise _refusal(fields["error"])
+    raise SignInError(
+        f"{metadata.issuer} wants sign-ins to be announced (RFC 9126), and answers {status} to that",
+        hint="try again later, or ask whoever runs the provider",
+    )
 
 
 def is_for(parameters: Mapping[str, Sequence[str]], attempt: Attempt) -> bool:
@@ -111,6 +136,7 @@ def _refusal(error: str) -> SignInError:
             'change the account\'s resource, or leave it out: resource = "none"',
         ),
         "unauthorized_client": ("the provider does not know this use of the client", "check the client_id"),
+        "invalid_client": ("the provider does not know the client, or not its secret", "check the client_id"),
         "server_error": ("the provider had an error of its own", "try again"),
         "temporarily_unavailable": ("the provider is not available now", "try again later"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -61,16 +62,24 @@ class ProviderHttp:
         self._session = session
         self._timeout = timeout
 
-    async def get(self, url: str) -> Answer:
-        """GET a JSON document. Raises ProviderError, as `post_form`."""
-        return await self._send("GET", url, None, {})
+    async def get(self, url: str, *, bearer: str = "") -> Answer:
+        """GET a JSON document, with a token that opens it if there is one. Raises ProviderError, as `post_form`."""
+        return await self._send("GET", url, None, _authorized(bearer))
+
+    async def delete(self, url: str, *, bearer: str) -> Answer:
+        """DELETE what the token opens. Raises ProviderError, as `post_form`."""
+        return await self._send("DELETE", url, None, _authorized(bearer))
+
+    async def post_json(self, url: str, document: Mapping[str, Any]) -> Answer:
+        """POST a JSON document. Raises ProviderError, as `post_form`."""
+        return await self._send("POST", url, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """POST a form (RFC 6749 appendix B).
 
         Raises:
             ProviderError: an unsafe URL, no connection, a TLS error.
-        AnswerLost: the request may have arrived, but no whole answer came, or too long a one.
+            AnswerLost: the request may have arrived, but no whole answer came, or too long a one.
         """
         fields = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", url, urlencode(form).encode(), fields)
@@ -142,6 +151,10 @@ def check_endpoint(url: str) -> None:
         raise ProviderError(
             f"{origin} is plain http and not on this machine; no secret is sent there", hint="use https"
         )
+
+
+def _authorized(bearer: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {bearer}"} if bearer else {}
 
 
 def _place(url: str) -> str:

@@ -160,7 +160,8 @@ class Standing:
             return self._store_error.anew()
         reason = self._last_error or "no answer yet"
         if self._failure is not None and self._failure.client_refused:
-            return ClientRefused(self._account, reason, retry_after=max(1.0, self.back_off.until - now))
+            wait, mend = max(1.0, self.back_off.until - now), self._failure.mend
+            return ClientRefused(self._account, reason, retry_after=wait, mend=mend)
         return TokenDelayed(
             f"account {self._account!r}: no token from the identity provider: {reason}",
             hint="it is tried again by itself; jmap-proxy status tells more",

@@ -41,6 +41,25 @@ async def test_a_get_asks_for_plain_json(session: ClientSession) -> None:
     assert server.headers[0]["User-Agent"] == "jmap-proxy"
 
 
+async def test_a_bearer_token_opens_what_it_is_for(session: ClientSession) -> None:
+    """It is sent with this request and no other; a DELETE is an answer like another."""
+    async with Scripted({"/a": (204, b"", {})}) as server:
+        http = ProviderHttp(session)
+        assert (await http.get(f"{server.origin}/a", bearer=SECRET)).status == 204
+        assert (await http.delete(f"{server.origin}/a", bearer=SECRET)).status == 204
+        await http.get(f"{server.origin}/a")
+    assert [headers.get("Authorization") for headers in server.headers] == [f"Bearer {SECRET}"] * 2 + [None]
+
+
+async def test_a_document_is_sent_as_json(session: ClientSession) -> None:
+    """With its type; it goes to no unsafe place."""
+    async with Scripted({"/a": (201, b"{}", {})}) as server:
+        assert (await ProviderHttp(session).post_json(f"{server.origin}/a", {"a": ["b"]})).status == 201
+    assert server.headers[0]["Content-Type"] == "application/json"
+    with pytest.raises(ProviderError, match="plain http"):
+        await ProviderHttp(session).post_json("http://sso.example/register", {})
+
+
 async def test_redirects_are_not_followed(session: ClientSession) -> None:
     """A redirect is an answer like another, for GET and for POST."""
     async with Scripted({"/a": (307, b"", {"Location": "/b"}), "/b": (200, b"", {})}) as server:

@@ -124,3 +124,32 @@ async def test_a_malformed_request_is_not_logged(caplog: pytest.LogCaptureFixtur
         writer.close()
         await writer.wait_closed()
     assert "c0de" not in caplog.text
+
+
+async def test_the_same_port_is_open_on_ipv6(session: ClientSession) -> None:
+    """A provider may send the browser to `localhost`, which can mean ::1."""
+    async with LoopbackRedirect(belongs, judge) as redirect:
+        port = urlsplit(redirect.redirect_uri).port
+        assert (await get(session, f"http://[::1]:{port}/callback?state=ours&code=c0de"))[0] == 200
+        assert await redirect.wait() == "c0de"
+
+
+async def test_what_comes_another_way_ends_the_wait_too(session: ClientSession) -> None:
+    """Once; the browser that comes after it is told so."""
+    async with LoopbackRedirect(belongs, judge) as redirect:
+        assert redirect.take({"state": ["ours"], "code": ["pasted"]}) is None
+        assert redirect.take({"state": ["ours"], "code": ["again"]}) is None
+        assert (await get(session, f"{redirect.redirect_uri}?state=ours&code=late"))[0] == 400
+        assert await redirect.wait() == "pasted"
+
+
+async def test_a_failure_is_told_with_what_helps(session: ClientSession) -> None:
+    """And that the tab can be closed."""
+
+    def refuse(_parameters: Mapping[str, list[str]]) -> str:
+        raise SignInError("the sign-in was refused", hint="agree & try again")
+
+    async with LoopbackRedirect(belongs, refuse) as redirect:
+        _, page = await get(session, f"{redirect.redirect_uri}?state=ours&code=c")
+        assert "<p>The sign-in was refused.</p><p>What helps: agree &amp; try again.</p>" in page
+        assert "You can close this tab." in page

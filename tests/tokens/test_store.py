@@ -155,7 +155,9 @@ def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: Keychain) -
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
     path.write_bytes(seal(token_set(schema_version=SCHEMA_VERSION + 1), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 4, this program reads forms 1 to 3")
+    assert_untouched(
+        folder, keys, path, f"written in form {SCHEMA_VERSION + 1}, this program reads forms 1 to {SCHEMA_VERSION}"
+    )
 
 
 def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: Keychain, tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ def test_a_newer_programs_file_is_not_stood_in_for(folder: Path, keys: Keychain)
         write_tokens(folder, token_set(generation, rotation="no"), keys)
     path = token_file(folder, "alice")
     path.write_bytes(seal(token_set(3, schema_version=SCHEMA_VERSION + 1, rotation="no"), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 4")
+    assert_untouched(folder, keys, path, f"written in form {SCHEMA_VERSION + 1}")
 
 
 def test_another_sign_in_never_stands_in(folder: Path, keys: Keychain) -> None:
