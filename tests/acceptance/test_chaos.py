@@ -27,7 +27,7 @@ async def seen_by_client(chain: Chain) -> str:
 
     One that waits too long raises TimeoutError.
     """
-    call = {"using": [], "methodCalls": []}
+    call: dict[str, list[str]] = {"using": [], "methodCalls": []}
     async with chain.client.post(chain.api, json=call, timeout=CLIENT_PATIENCE) as response:
         told = await response.json(content_type=None)
         if response.status == 200:
