@@ -36,8 +36,8 @@ from jmap_proxy.status.traffic import Traffic
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.decision import PATIENCE
 from jmap_proxy.tokens.keychain import Keychain, key_places
-from jmap_proxy.tokens.refresher import PATIENCE
 from jmap_proxy.tokens.store import FileTokenStore
 
 if TYPE_CHECKING:

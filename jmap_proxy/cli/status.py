@@ -64,11 +64,11 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
     live = await _ask_proxy(assembly.config)
     statuses = {}
     for name, account in assembly.config.accounts.items():
-        stored, losses, store_error = None, list[Loss](), ""
+        stored, losses, refusal, store_error = None, list[Loss](), None, ""
         store = assembly.store(name)
         try:
             stored = await store.load()
-            losses = await store.losses()
+            losses, refusal = await store.losses(), await store.refusal()
         except StoreError as error:
             store_error = f"{error.detail} ({error.hint})"
         statuses[name] = account_status(
@@ -80,6 +80,7 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
             live=None if live is None else live.get(name),
             now=assembly.clock(),
             losses=losses,
+            refusal=refusal,
         )
     return statuses, live is not None
 

@@ -26,11 +26,11 @@ PATIENCE = 30.0
 def token(name: str, config: Config) -> None:
     """Print an access token of the account NAME that is valid now."""
     config.account(name)
-    click.echo(run(_token(config, name)))
+    run(_print_token(config, name))
 
 
-async def _token(config: Config, name: str) -> str:
+async def _print_token(config: Config, name: str) -> None:
     without_hook = msgspec.structs.replace(config, hooks=Hooks())  # the script sees for itself, and must not wait
     async with Assembly(without_hook) as assembly:
         refresher = await assembly.refresher(name, patience=PATIENCE, may_register=False)
-        return await refresher.ensure_valid_token()
+        click.echo(await refresher.ensure_valid_token())  # before the end of a refresh that nobody waits for

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
@@ -140,29 +140,34 @@ def test_a_connection_is_given_up_before_the_answer() -> None:
 
 async def test_an_answer_that_came_while_the_process_stood_still_counts(session: ClientSession) -> None:
     """The time for it is over when the process goes on, but it is there: it may hold a rotated refresh token."""
+    loop, asked, answered, going_on = asyncio.get_running_loop(), *(threading.Event() for _ in range(3))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        asked, answered = threading.Event(), threading.Event()
-        server = threading.Thread(target=answer_one, args=(listening, asked, answered))
+        server = threading.Thread(target=answer_one, args=(listening, asked, answered, going_on))
         server.start()
-        http = ProviderHttp(session, ClientTimeout(total=0.2))
         request = asyncio.create_task(
-            http.post_form(f"http://127.0.0.1:{listening.getsockname()[1]}/t", {"a": "b"}, {})
+            ProviderHttp(session).post_form(f"http://127.0.0.1:{listening.getsockname()[1]}/t", {"a": "b"}, {})
         )
         await asyncio.to_thread(asked.wait)
         answered.wait()  # the event loop stands still
-        assert (await request).body == b"{}"
+        loop.call_soon(going_on.set)
+        now, jump = loop.time, 2 * (TIMEOUT.total or 0)
+        with mock.patch.object(loop, "time", side_effect=lambda: now() + jump):  # all its timers are over
+            assert (await request).body == b"{}"
         server.join()
 
 
-def answer_one(listening: socket.socket, asked: threading.Event, answered: threading.Event) -> None:
-    """Answer one request when the client's time is over."""
+def answer_one(
+    listening: socket.socket, asked: threading.Event, answered: threading.Event, going_on: threading.Event
+) -> None:
+    """Answer one request while the client stands still; it takes the answer in two pieces when it goes on."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(65536)
         asked.set()
-        time.sleep(0.3)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
         answered.set()
+        going_on.wait()
+        connection.sendall(b"{}")
 
 
 @pytest.mark.parametrize(
