@@ -22,7 +22,7 @@ from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.client_key import ClientKey, parse_client_key
 from jmap_proxy.oauth.client_renewal import ClientRenewal
 from jmap_proxy.oauth.discovery import Discovery
-from jmap_proxy.oauth.http import ProviderHttp
+from jmap_proxy.oauth.http import ProviderHttp, provider_session
 from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 from jmap_proxy.origins import split_url
@@ -190,7 +190,8 @@ class Assembly:
     async def _provider(self, ca_file: str) -> tuple[ProviderHttp, Discovery]:
         """What all accounts that trust the same authorities share towards providers: metadata is asked for once."""
         if ca_file not in self._providers:
-            http = ProviderHttp(await self._http(ca_file))
+            session = provider_session(client_context(ca_file))
+            http = ProviderHttp(await self._connections.enter_async_context(session))
             self._providers[ca_file] = http, Discovery(http, self.clock)
         return self._providers[ca_file]
 

@@ -14,6 +14,7 @@ from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine, Mapping
 
 ANSWER_LIMIT = 1 << 20
@@ -38,6 +39,23 @@ NOT_SENT = (
     UnicodeError,  # a host that no IDNA knows
 )
 """Errors before any byte of a request has left."""
+
+
+def provider_session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
+    """A session for requests to providers; its maker closes it.
+
+    Each request has a connection of its own: a kept one that the provider closes at that moment would look like an
+    answer that was lost, with a token in it. There is no limit that a dead provider could use up for the others.
+
+    Args:
+        tls: Whom to trust, None for whom the system trusts.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=tls or True, limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,27 @@ async def test_redirects_are_not_followed(session: ClientSession) -> None:
         assert server.paths == ["/a", "/a"]
 
 
+async def test_each_request_has_a_connection_of_its_own(session: ClientSession) -> None:
+    """A provider that closes an idle connection at the wrong moment takes no answer with it."""
+    connections = 0
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read(1)  # the next request, or the end
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/token"
+        for _ in range(3):
+            answer = await ProviderHttp(session).post_form(url, {}, {})
+            assert (answer.status, answer.body) == (200, b"{}")
+    assert connections == 3
+
+
 async def test_cookies_are_not_kept(session: ClientSession) -> None:
     """What a provider sets is not sent back."""
     async with Scripted({"/a": (200, b"", {"Set-Cookie": "track=me; Path=/"})}) as server:
