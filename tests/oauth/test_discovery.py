@@ -166,7 +166,7 @@ async def test_a_fetch_that_nobody_waits_for_ends(session: ClientSession, clock:
         left.set()
 
     async with await asyncio.start_server(be_silent, "127.0.0.1", 0) as server:
-        issuer = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         discovery = Parts(session, clock, issuer).discovery
         asking = [asyncio.create_task(discovery.metadata(issuer)) for _ in range(2)]
         await asked.wait()
