@@ -55,6 +55,12 @@ def inherited_sockets(
     return inherited
 
 
+def close_sockets(inherited: Inherited) -> None:
+    """Close them all."""
+    for each in (each for group in inherited.values() for each in group):
+        each.close()
+
+
 def _names(told: Mapping[str, str]) -> list[str]:
     """The name of each descriptor, "" where it has none."""
     count = told.get("LISTEN_FDS", "")

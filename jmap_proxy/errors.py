@@ -4,6 +4,7 @@
     ├── ConfigError                 the configuration file is wrong
     ├── StoreError                  a file of the state folder cannot be used
     ├── ServiceError                the platform does not start the proxy by itself
+    ├── WorkerError                 a process that serves has ended, or does not answer
     ├── ProviderError               the identity provider's metadata or keys cannot be used
     │   └── AnswerLost              it may have acted, but its answer did not come whole
     ├── DiscoveryError              what a sign-in needs to know of the server was not found; nothing was saved
@@ -109,6 +110,18 @@ class ServiceError(JmapProxyError):
     code = "service"
     title = "The service cannot be set up"
     exit_code = 69
+
+
+class WorkerError(JmapProxyError):
+    """A process that serves has ended, or does not answer."""
+
+    code = "worker"
+    title = "A worker does not work"
+    status = 503
+    exit_code = 70
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, hint="see the log for what it said before", retry_after=1)
 
 
 class ProviderError(JmapProxyError):

@@ -71,6 +71,11 @@ class Levels:
     areas: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def text(self) -> str:
+        """As `parse_levels` takes them."""
+        return ",".join([self.default, *(f"{area}={level}" for area, level in self.areas.items())])
+
+    @property
     def lowest(self) -> int:
         """The level below which nothing is logged anywhere, as the standard logging counts it."""
         return min(map(_number, (self.default, *self.areas.values())))

@@ -178,6 +178,7 @@ def test_levels_come_back_from_their_text(default: str, areas: dict[str, str]) -
     parts = [*(f"{area}={level}" for area, level in areas.items()), default]
     assert parse_levels(",".join(parts), "info") == Levels(default, areas)
     assert parse_levels(",".join(reversed(parts)), "info") == Levels(default, areas)
+    assert parse_levels(Levels(default, areas).text, "info") == Levels(default, areas)
 
 
 def test_every_part_that_logs_has_an_area() -> None:

@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jmap_proxy.activation import OF_ACCOUNT
+from jmap_proxy.activation import OF_ACCOUNT, close_sockets
 from jmap_proxy.addresses import check_reach, parse_address
+from jmap_proxy.cli.opening import Opened, Opening
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.origins import Origin, parse_origin
 from jmap_proxy.proxy.door.door import Door
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from jmap_proxy.activation import Inherited
     from jmap_proxy.addresses import Address
+    from jmap_proxy.cli.opening import Listening
     from jmap_proxy.config import Config, Limits
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -72,44 +74,9 @@ class Way:
             check_reach(self.key, host, encrypted=bool(self.tls), open_account=self.open_account)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """A way in that is open.
-
-    Attributes:
-        way: As it was when it was opened.
-        shown: Its origin or path.
-        hosts: The addresses at which it is bound.
-        listener: Listens.
-        files: What is to be closed after it.
-    """
-
-    way: Way
-    shown: str
-    hosts: Sequence[str]
-    listener: Listener
-    files: ExitStack
-
-    async def close(self) -> None:
-        await self.listener.close()
-        self.files.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """Ways in that are about to replace those that are open: `Listeners.take` or `close` is to follow.
-
-    Attributes:
-        ways: All of them.
-        opened: Those that had to be opened, by name.
-    """
-
-    ways: Sequence[Way]
-    opened: dict[str, _Opened]
-
-    async def close(self) -> None:
-        """Do without them."""
-        await asyncio.gather(*(each.close() for each in self.opened.values()))
+def listener_of(way: Way, limits: Limits) -> Listening:
+    """What answers for itself. Pure."""
+    return Listener(way.answer, tls=way.tls, patience=way.patience, head=limits.head, connections=limits.connections)
 
 
 class Listeners:
@@ -119,12 +86,17 @@ class Listeners:
         limits: Of the configuration.
         inherited: Sockets of a service manager; where there is one for a listener, it is used instead of the
             configured address. They are closed with the listeners.
+        make: Makes a listener.
     """
 
-    def __init__(self, limits: Limits, inherited: Inherited) -> None:
+    def __init__(
+        self, limits: Limits, inherited: Inherited, make: Callable[[Way, Limits], Listening] = listener_of
+    ) -> None:
         self._limits = limits
         self._inherited = dict(inherited)
-        self._opened: dict[str, _Opened] = {}
+        self._handed: Inherited = {}
+        self._make = make
+        self._opened: dict[str, Opened] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -132,36 +104,47 @@ class Listeners:
         """Where is listened, as an origin or a path, by the ways' names."""
         return {name: opened.shown for name, opened in self._opened.items()}
 
-    async def open(self, ways: Iterable[Way]) -> Opening:
+    async def open(self, ways: Iterable[Way], handed: Inherited | None = None) -> Opening:
         """Start to listen where nobody listens yet. What is open goes on as it is.
+
+        Args:
+            ways: All that are to be open.
+            handed: Sockets to listen on instead of opening some. Those that are not needed are closed.
 
         Raises:
             ConfigError: at one it cannot be listened on, or it reaches further than it may; nothing new is open then.
         """
-        opening = Opening([self._placed(way) for way in ways], {})
+        opening = Opening([self._placed(way) for way in ways])
+        self._handed = dict(handed or {})
         try:
             for way in opening.ways:
                 there = self._opened.get(way.name)
                 if there is not None and way.is_at(there.way):
                     way.check_reach(there.hosts)
-                elif way.text or way.path or way.name in self._inherited:
-                    opening.opened[way.name] = await self._open(way)
+                elif way.text or way.path or way.name in {*self._inherited, *self._handed}:
+                    gated = dataclasses.replace(way, answer=opening.gate(way.answer))
+                    opening.opened[way.name] = await self._open(gated)
         except BaseException:
             await opening.close()
             raise
+        finally:
+            close_sockets(self._handed)
         return opening
+
+    def after(self, opening: Opening) -> dict[str, Listening]:
+        """The listeners that will be open, by the ways' names."""
+        return {name: opened.listener for name, opened in self._after(opening).items()}
 
     def take(self, opening: Opening) -> None:
         """Let these ways be the open ones. Listeners that stay keep their connections; the others are closed.
 
         Requests in flight by a listener that is closed get their time to finish.
         """
-        before, self._opened = self._opened, dict(opening.opened)
+        before, self._opened = self._opened, self._after(opening)
         for way in opening.ways:
-            there = before.get(way.name)
-            if way.name not in self._opened and there is not None and way.is_at(there.way):
-                there.listener.answer = way.answer
-                self._opened[way.name] = there
+            if way.name in self._opened:
+                self._opened[way.name].listener.answer = way.answer
+        opening.take()
         for name, opened in before.items():
             if self._opened.get(name) is not opened:
                 self._inherited.pop(name, None)
@@ -172,18 +155,22 @@ class Listeners:
     async def close(self) -> None:
         """Stop listening; requests in flight get their time to finish."""
         await asyncio.gather(*self._closing, *(opened.close() for opened in self._opened.values()))
-        for each in (each for group in self._inherited.values() for each in group):
-            each.close()
+        close_sockets(self._inherited)
+
+    def _after(self, opening: Opening) -> dict[str, Opened]:
+        opened = dict(opening.opened)
+        for way in opening.ways:
+            there = self._opened.get(way.name)
+            if way.name not in opened and there is not None and way.is_at(there.way):
+                opened[way.name] = there
+        return opened
 
     def _placed(self, way: Way) -> Way:
         """An inherited socket stays, whatever address the configuration names."""
         return dataclasses.replace(way, text="", path=None) if way.name in self._inherited else way
 
-    async def _open(self, way: Way) -> _Opened:
-        limits = self._limits
-        listener = Listener(
-            way.answer, tls=way.tls, patience=way.patience, head=limits.head, connections=limits.connections
-        )
+    async def _open(self, way: Way) -> Opened:
+        listener = self._make(way, self._limits)
         files = ExitStack()
         try:
             shown, hosts = await self._listen(way, listener, files)
@@ -191,11 +178,11 @@ class Listeners:
             await listener.close()
             files.close()
             raise
-        return _Opened(way, shown, hosts, listener, files)
+        return Opened(way, shown, hosts, listener, files)
 
-    async def _listen(self, way: Way, listener: Listener, files: ExitStack) -> tuple[str, Sequence[str]]:
+    async def _listen(self, way: Way, listener: Listening, files: ExitStack) -> tuple[str, Sequence[str]]:
         """The origin or path, and the addresses."""
-        if sockets := self._inherited.get(way.name):
+        if sockets := self._inherited.get(way.name) or self._handed.pop(way.name, None):
             return await _adopt(way, listener, sockets)
         if way.path is not None:
             await listener.open_socket(await asyncio.to_thread(files.enter_context, unix_socket(way.path)))
@@ -213,7 +200,7 @@ class Listeners:
         return str(Origin(_scheme(way), address.host, port)), hosts
 
 
-async def _adopt(way: Way, listener: Listener, sockets: Sequence[socket.socket]) -> tuple[str, Sequence[str]]:
+async def _adopt(way: Way, listener: Listening, sockets: Sequence[socket.socket]) -> tuple[str, Sequence[str]]:
     names = [each.getsockname() for each in sockets]
     if sockets[0].family == socket.AF_UNIX:
         shown, hosts = str(names[0]), list[str]()
@@ -225,7 +212,7 @@ async def _adopt(way: Way, listener: Listener, sockets: Sequence[socket.socket])
     return shown, hosts
 
 
-async def _bind(way: Way, listener: Listener, address: Address) -> tuple[int, Sequence[str]]:
+async def _bind(way: Way, listener: Listening, address: Address) -> tuple[int, Sequence[str]]:
     """The port and the addresses; a name is listened on at all of its own, and each is looked at, whatever it says."""
     found = await asyncio.get_running_loop().getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -21,6 +21,7 @@ from jmap_proxy.cli.accounts import Accounts, close
 from jmap_proxy.cli.certificate import ServedCertificate
 from jmap_proxy.cli.changes import compare, in_force
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
+from jmap_proxy.cli.role import Role
 from jmap_proxy.cli.signing_in import by_browser, sign_in
 from jmap_proxy.cli.ways import by_client_credentials
 from jmap_proxy.errors import ConfigError, StoreError
@@ -78,18 +79,21 @@ async def running_proxy(assembly: Assembly, inherited: Inherited | None = None) 
 
 
 @asynccontextmanager
-async def reloadable_proxy(assembly: Assembly, inherited: Inherited | None = None) -> AsyncIterator[RunningProxy]:
+async def reloadable_proxy(
+    assembly: Assembly, inherited: Inherited | None = None, role: Role | None = None
+) -> AsyncIterator[RunningProxy]:
     """Serve all accounts while the context is open; then let the requests in flight finish.
 
     Args:
         assembly: Makes the parts.
         inherited: Sockets of a service manager, used instead of the configured addresses.
+        role: What this process does of it, all where it is not given.
 
     Raises:
         ConfigError: an address cannot be listened on, or a file of an account cannot be read.
         StoreError: a file of the state folder cannot be used.
     """
-    proxy = RunningProxy(assembly, inherited or {})
+    proxy = RunningProxy(assembly, inherited or {}, role)
     await asyncio.to_thread(_tidy, assembly)
     try:
         await proxy.take_up(assembly.config)
@@ -104,20 +108,23 @@ class RunningProxy:
     Args:
         assembly: Makes the parts.
         inherited: Sockets of a service manager.
+        role: What this process does of it, all where it is not given.
     """
 
-    def __init__(self, assembly: Assembly, inherited: Inherited) -> None:
+    def __init__(self, assembly: Assembly, inherited: Inherited, role: Role | None = None) -> None:
         config = assembly.config
+        self._role = role = role or Role()
         self._assembly = assembly
         self._has_https = "https" in inherited
         self._config = msgspec.structs.replace(config, accounts={})
         self._accounts = Accounts(assembly)
         self._handler = Handler(self._accounts.planes, _bounds(assembly, config), assembly.traffic)
         self._sign_in_again = SignInAgain(self._sign_in_from_page, assembly.clock)
-        reports, clock, traffic = self._accounts.reports, assembly.clock, assembly.traffic
+        clock, traffic = assembly.clock, assembly.traffic
+        reports, streams = role.reports(self._accounts.reports), role.streams(self._handler.open_streams)
         page = StatusPage(reports, self._servers, self._sign_in_again, traffic, clock)
-        self._admin = AdminHandler(reports, clock, traffic, self._handler.open_streams, page.pages())
-        self._listeners = Listeners(config.limits, inherited)
+        self._admin = role.admin(AdminHandler(reports, clock, traffic, streams, page.pages()))
+        self._listeners = Listeners(config.limits, inherited, role.listener)
         self._certificate = ServedCertificate(assembly.certificates)
         self._watch = StoreWatch(
             self._accounts.refreshers, ended=lambda path: self._handler.end_streams(self._accounts.name_of(path))
@@ -135,8 +142,12 @@ class RunningProxy:
             own={name.removeprefix(OF_ACCOUNT): at for name, at in shown.items() if name.startswith(OF_ACCOUNT)},
         )
 
-    async def take_up(self, wanted: Config) -> None:
+    async def take_up(self, wanted: Config, handed: Inherited | None = None) -> None:
         """Go on with this configuration. Nothing is dropped that it leaves as it is: connections, tokens, streams.
+
+        Args:
+            wanted: The configuration.
+            handed: Sockets to listen on instead of opening some.
 
         Raises:
             ConfigError, StoreError: it cannot be; all goes on as before.
@@ -149,10 +160,13 @@ class RunningProxy:
             async with AsyncExitStack() as undo:
                 made = await self._accounts.make(config, to_make)
                 undo.push_async_callback(close, made.values())
-                certificate = await self._certificate.prepare(config.listen) if self._shows_https(config) else None
-                opening = await self._listeners.open(self._ways(config, certificate and certificate[1].context))
+                shows_https = self._has_https or bool(config.listen.https) or "https" in (handed or {})
+                certificate = await self._certificate.prepare(config.listen) if shows_https else None
+                ways = self._ways(config, certificate and certificate[1].context)
+                opening = await self._listeners.open(ways, handed)
                 undo.push_async_callback(opening.close)
                 self._accounts.check_saved(changes.changed)
+                await self._role.agree(config, self._listeners.after(opening))
                 undo.pop_all()
             # from here on nothing can fail, and nothing is waited for: no request sees a half of it
             self._accounts.exchange(config, made)
@@ -167,10 +181,11 @@ class RunningProxy:
             if not self._background:
                 self._background = [
                     asyncio.create_task(self._watch.run(), name="token files"),
-                    asyncio.create_task(self._keep_alive.run(), name="idle accounts"),
                     asyncio.create_task(self._watch_keys(), name="local keys"),
                 ]
-            else:
+                if self._role.is_first:
+                    self._background.append(asyncio.create_task(self._keep_alive.run(), name="idle accounts"))
+            elif self._role.is_first:
                 _log_changes(changes, late)
             self._config = config
 
@@ -180,7 +195,7 @@ class RunningProxy:
             task.cancel()
         self._certificate.close()
         self._handler.end_streams()
-        await self._listeners.close()
+        await asyncio.gather(self._listeners.close(), self._role.close())
         await self._sign_in_again.close()
         await self._accounts.close()
 
@@ -207,9 +222,6 @@ class RunningProxy:
         await self._watch.look()
         return signed_in.username
 
-    def _shows_https(self, config: Config) -> bool:
-        return self._has_https or bool(config.listen.https)
-
     def _ways(self, config: Config, tls: ssl.SSLContext | None) -> list[Way]:
         listen, patience = config.listen, config.limits.shutdown
         door = shared_door(config, self._assembly.local_keys.account_of)
@@ -222,7 +234,7 @@ class RunningProxy:
             Way("unix", "listen.unix", "", unix, patience, path=unix_path(self._assembly.state, listen.unix)),
         ]
         own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
-        return [*ways, *own]
+        return [way for way in (*ways, *own) if self._role.is_first or way.name != "admin"]
 
 
 def _tidy(assembly: Assembly) -> None:

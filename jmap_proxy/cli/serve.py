@@ -17,6 +17,8 @@ from jmap_proxy.cli.liveness import answers
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.cli.reloading import Reloading, identity_of
 from jmap_proxy.cli.running import reload_signal, reloadable_proxy, stop_signals
+from jmap_proxy.cli.workers.option import with_workers
+from jmap_proxy.cli.workers.supervising import role_of
 from jmap_proxy.config import load_config
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.sd_notify import ServiceManager
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from jmap_proxy.cli.role import Role
     from jmap_proxy.cli.running import Addresses, RunningProxy
     from jmap_proxy.config import Config
+    from jmap_proxy.status.traffic import Traffic
 
 MOST_FILES = 65_536
 """Open files, at most; far more than connections are let in."""
@@ -35,13 +39,16 @@ MOST_FILES = 65_536
 @click.command()
 @with_config_file
 @with_log_level("info")
-def serve(config_file: Path) -> None:
+@with_workers
+def serve(config_file: Path, workers: int) -> None:
     """Run the proxy, for all accounts, until SIGINT or SIGTERM. SIGHUP and a changed file reload the configuration."""
     taken = identity_of(config_file)  # before it is read, so that no later change is overlooked
     load = functools.partial(_load, config_file)
     config = load()
     _raise_file_limit()
-    run(_serve(config, functools.partial(Reloading, config_file, load, taken=taken)))
+    logging = click.get_current_context().params
+    make_role = functools.partial(role_of, workers, logging["log_level"], logging["log_format"])
+    run(_serve(config, functools.partial(Reloading, config_file, load, taken=taken), make_role))
 
 
 def _load(path: Path) -> Config:
@@ -51,14 +58,16 @@ def _load(path: Path) -> Config:
     return config
 
 
-async def _serve(config: Config, reloading: Callable[..., Reloading]) -> None:
+async def _serve(config: Config, reloading: Callable[..., Reloading], make_role: Callable[[Traffic], Role]) -> None:
     stopped, told = stop_signals(), reload_signal()
     inherited = inherited_sockets(os.environ, os.getpid(), config.accounts)
     manager = ServiceManager(os.environ, os.getpid())
-    async with Assembly(config) as assembly, reloadable_proxy(assembly, inherited) as proxy:
+    assembly = Assembly(config)
+    role = make_role(assembly.traffic)
+    async with assembly, reloadable_proxy(assembly, inherited, role) as proxy:
         _tell(proxy.addresses)
         manager.ready(_status(proxy))
-        watching = asyncio.create_task(manager.watch(functools.partial(_is_well, manager, proxy, stopped)))
+        watching = asyncio.create_task(manager.watch(functools.partial(_is_well, manager, proxy, role, stopped)))
         during = functools.partial(manager.reloading, functools.partial(_status, proxy))
         follower = reloading(take_up=proxy.take_up, told=told, during=during)
         following = asyncio.create_task(follower.run(), name="configuration")
@@ -70,9 +79,10 @@ async def _serve(config: Config, reloading: Callable[..., Reloading]) -> None:
     await asyncio.wait([watching])
 
 
-async def _is_well(manager: ServiceManager, proxy: RunningProxy, stopped: asyncio.Event) -> bool:
+async def _is_well(manager: ServiceManager, proxy: RunningProxy, role: Role, stopped: asyncio.Event) -> bool:
     """Whether it answers; when it has been told to stop, it need not."""
-    return stopped.is_set() or await answers(proxy.addresses, (manager.watchdog_interval or 0.0) / 2)
+    patience = (manager.watchdog_interval or 0.0) / 2
+    return stopped.is_set() or (role.is_well and await answers(proxy.addresses, patience))
 
 
 def _status(proxy: RunningProxy) -> str:

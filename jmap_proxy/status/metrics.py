@@ -51,6 +51,20 @@ def metrics_text(reports: Mapping[str, TokenReport], traffic: Traffic, streams: 
     return generate_latest(registry)
 
 
+def workers_text(serving: int, replaced: int) -> bytes:
+    """What there is to add for a proxy with workers.
+
+    Args:
+        serving: Workers that serve now.
+        replaced: Workers that were started in the place of one that had ended.
+    """
+    gauge = GaugeMetricFamily("jmap_proxy_workers", "Processes that serve.", value=serving)
+    counter = CounterMetricFamily("jmap_proxy_worker_replacements", "Workers that were replaced.", value=replaced)
+    registry = CollectorRegistry()
+    registry.register(_Families(lambda: iter((gauge, counter))))
+    return generate_latest(registry)
+
+
 class _Families(Collector):
     def __init__(self, families: Callable[[], Iterator[Metric]]) -> None:
         self._families = families

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from jmap_proxy.proxy.passage import OTHER, SESSION
 from jmap_proxy.proxy.session.endpoint import Kind
 from jmap_proxy.tokens.outcome import Refreshed, Rejected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from jmap_proxy.errors import JmapProxyError
     from jmap_proxy.tokens.outcome import Outcome
@@ -70,6 +72,22 @@ class Trouble:
     times: int = 1
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """What one process has counted, to be added up by another one.
+
+    Attributes:
+        tallies: By kind: statuses, buckets and seconds of a `Tally`.
+        refreshes: Account, outcome, and how often.
+        minutes: Of the last hour: minutes since the epoch, requests and errors.
+        troubles: The last errors.
+    """
+
+    tallies: dict[str, tuple[dict[int, int], list[int], float]] = {}
+    refreshes: tuple[tuple[str, str, int], ...] = ()
+    minutes: tuple[tuple[int, int, int], ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+
 class Tally:
     """The answers to requests of one kind.
 
@@ -92,6 +110,13 @@ class Tally:
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds
 
+    def add_all(self, statuses: Mapping[int, int], buckets: Iterable[int], seconds: float) -> None:
+        """Count what was counted elsewhere."""
+        for status, count in statuses.items():
+            self.statuses[status] = self.statuses.get(status, 0) + count
+        self.buckets = [ours + theirs for ours, theirs in zip(self.buckets, buckets, strict=True)]
+        self.seconds += seconds
+
     def cumulative(self) -> Iterator[tuple[float, int]]:
         """The upper end of each bucket, and how many answers began by then."""
         return zip((*BOUNDS, float("inf")), accumulate(self.buckets), strict=True)
@@ -109,16 +134,19 @@ class Traffic:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._begin()
+
+    def _begin(self) -> None:
         self.tallies = {kind: Tally() for kind in KINDS}
         self.refreshes: dict[tuple[str, str], int] = {}
-        self._clock = clock
         self._ring = [(-1, 0, 0)] * MINUTES  # a minute since the epoch, its requests and errors
         self._troubles: dict[str, list[Trouble]] = {}
 
     def answered(self, kind: str, status: int, seconds: float) -> None:
         """Count a request that is being answered."""
         (self.tallies.get(kind) or self.tallies[OTHER]).add(status, seconds)
-        minute = int(self._clock() // 60)
+        minute = int(self._clock() // 60)  # as `_note` does, without the call: this is done for each request
         place = minute % MINUTES
         noted, requests, errors = self._ring[place]
         if noted != minute:
@@ -127,19 +155,49 @@ class Traffic:
 
     def failed(self, account: str, error: JmapProxyError, request_id: str) -> None:
         """Remember an error that a client was told of."""
-        trouble = Trouble(self._clock(), account, error.code, error.detail, error.hint, request_id)
-        others = []
-        for each in self._troubles.get(account, ()):
-            if (each.code, each.detail) == (trouble.code, trouble.detail):
-                trouble = replace(trouble, times=each.times + 1)
-            else:
-                others.append(each)
-        self._troubles[account] = [*others, trouble][-MOST_TROUBLES:]
+        self._remember(Trouble(self._clock(), account, error.code, error.detail, error.hint, request_id))
 
     def refreshed(self, account: str, outcome: Outcome) -> None:
         """Count what a refresh came to."""
         key = account, outcome_name(outcome)
         self.refreshes[key] = self.refreshes.get(key, 0) + 1
+
+    def hand_over(self) -> Counts:
+        """What was counted since the last time, to be added up by another process; here it begins anew."""
+        counts = Counts(
+            {kind: (each.statuses, each.buckets, each.seconds) for kind, each in self.tallies.items() if each.statuses},
+            tuple((account, outcome, count) for (account, outcome), count in self.refreshes.items()),
+            tuple(each for each in self._ring if each[1]),
+            tuple(reversed(self.troubles())),
+        )
+        self._begin()
+        return counts
+
+    def add(self, counts: Counts) -> None:
+        """Count what another process has handed over."""
+        for kind, tally in counts.tallies.items():
+            (self.tallies.get(kind) or self.tallies[OTHER]).add_all(*tally)
+        for account, outcome, count in counts.refreshes:
+            self.refreshes[account, outcome] = self.refreshes.get((account, outcome), 0) + count
+        for minute in counts.minutes:
+            self._note(*minute)
+        for trouble in counts.troubles:
+            self._remember(trouble)
+
+    def _note(self, minute: int, requests: int, errors: int) -> None:
+        noted, before, errors_before = self._ring[minute % MINUTES]
+        if noted != minute:
+            before = errors_before = 0
+        self._ring[minute % MINUTES] = minute, before + requests, errors_before + errors
+
+    def _remember(self, trouble: Trouble) -> None:
+        others = []
+        for each in self._troubles.get(trouble.account, ()):
+            if (each.code, each.detail) == (trouble.code, trouble.detail):
+                trouble = replace(trouble, times=each.times + trouble.times)
+            else:
+                others.append(each)
+        self._troubles[trouble.account] = [*others, trouble][-MOST_TROUBLES:]
 
     def minutes(self) -> list[Minute]:
         """The last hour, the oldest minute first; what a clock that was set back calls the future is left out."""

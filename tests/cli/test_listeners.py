@@ -309,3 +309,30 @@ def test_who_comes_in_by_the_unix_socket(accounts: str, open_account: str) -> No
     door = unix_door(config, shared_door(config, no_key))
     assert door.peers == {os.geteuid(), 0}
     assert door.open_account == open_account
+
+
+async def test_sockets_that_are_handed_with_a_configuration(listeners: Listeners) -> None:
+    """Are listened on instead of the address where it is not open yet; those that are not needed are closed."""
+    one, unused, late = (socket.create_server(("127.0.0.1", 0)) for _ in range(3))
+    port = one.getsockname()[1]
+    opening = await listeners.open([way("192.0.2.1:1")], {"http": [one], "admin": [unused]})
+    listeners.take(opening)
+    assert listeners.shown["http"] == f"http://127.0.0.1:{port}"
+    assert unused.fileno() == -1
+    listeners.take(await listeners.open([way("192.0.2.1:1")], {"http": [late]}))
+    assert late.fileno() == -1
+    assert await told(f"http://127.0.0.1:{port}/") == f"http://127.0.0.1:{port}"
+    moved = socket.create_server(("127.0.0.1", 0))
+    other = moved.getsockname()[1]
+    listeners.take(await listeners.open([way("192.0.2.1:2")], {"http": [moved]}))
+    assert await told(f"http://127.0.0.1:{other}/") == f"http://127.0.0.1:{other}"
+    with pytest.raises(ConfigError):
+        await listeners.open([way("192.0.2.1:2"), way("192.0.2.1:3", "admin")], {"unix": [socket.socket()]})
+
+
+async def test_what_is_off_and_handed_is_open(listeners: Listeners) -> None:
+    """As with sockets of a service manager, which need no address."""
+    assert (await opened(listeners, way(""))) == ""
+    handed = socket.create_server(("127.0.0.1", 0))
+    listeners.take(await listeners.open([way("")], {"http": [handed]}))
+    assert listeners.shown["http"].startswith("http://127.0.0.1:")

@@ -15,13 +15,18 @@ from aiohttp import ClientSession, UnixConnector
 from cryptography import x509
 
 from jmap_proxy.cli.assembly import Assembly
-from jmap_proxy.cli.running import running_proxy
+from jmap_proxy.cli.role import Role
+from jmap_proxy.cli.running import reloadable_proxy, running_proxy
 from jmap_proxy.config import load_config
 from jmap_proxy.errors import ConfigError
 from tests.support.certificates import private_authority
 from tests.support.world import basic
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jmap_proxy.cli.opening import Listening
+    from jmap_proxy.config import Config
     from tests.support.world import World
 
 NOTHING = {"accountId": "u-demo", "blobId": "none", "name": "n"}
@@ -249,3 +254,55 @@ async def test_an_account_has_a_port_of_its_own(world: World, client: ClientSess
             headers = basic(shown) if shown else {}
             async with client.get(f"{origin}/.well-known/jmap", headers=headers) as response:
                 assert (response.status, origin, shown) == (status, origin, shown)
+
+
+class OneOfSeveral(Role):
+    """A process beside others, that agree unless there is a reason."""
+
+    def __init__(self, *, is_first: bool, reason: str = "") -> None:
+        self.is_first = is_first
+        self.reason = reason
+        self.closed = False
+        self.agreed: list[list[str]] = []
+
+    async def agree(self, config: Config, listeners: Mapping[str, Listening]) -> None:
+        """See `Role`."""
+        del config
+        if self.reason:
+            raise ConfigError(self.reason)
+        self.agreed.append(sorted(listeners))
+
+    async def close(self) -> None:
+        """See `Role`."""
+        self.closed = True
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_what_is_done_once_is_done_by_the_first_process(world: World, *, is_first: bool) -> None:
+    """To answer on the admin listener, and to keep idle accounts signed in."""
+    role = OneOfSeveral(is_first=is_first)
+    async with world.assembly() as assembly, reloadable_proxy(assembly, None, role) as proxy:
+        assert bool(proxy.addresses.admin) is is_first
+        assert ("idle accounts" in {task.get_name() for task in asyncio.all_tasks()}) is is_first
+        with structlog.testing.capture_logs() as logs:
+            await proxy.take_up(assembly.config)
+        assert bool(logs) is is_first
+    assert role.agreed == [["admin", "http"] if is_first else ["http"]] * 2
+    assert role.closed
+
+
+async def test_what_others_cannot_take_up_is_not_taken_up_here(world: World) -> None:
+    """All is as before; at the start the others are told to end."""
+    role = OneOfSeveral(is_first=True)
+    async with world.assembly() as assembly, reloadable_proxy(assembly, None, role) as proxy:
+        before, role.reason = proxy.addresses, "it cannot"
+        listen(world, 'http = "127.0.0.1:0"', 'hosts = ["mail.lan"]', 'unix = "s"')
+        with pytest.raises(ConfigError, match="it cannot"):
+            await proxy.take_up(load_config(world.config))
+        assert proxy.addresses == before
+        assert not (world.state / "s").exists()
+    role = OneOfSeveral(is_first=True, reason="it cannot")
+    with pytest.raises(ConfigError, match="it cannot"):
+        async with world.assembly() as assembly, reloadable_proxy(assembly, None, role):
+            pass
+    assert role.closed

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from jmap_proxy.status.metrics import metrics_text
+from jmap_proxy.status.metrics import metrics_text, workers_text
 from jmap_proxy.status.traffic import BOUNDS, KINDS, OUTCOMES, Traffic
 from jmap_proxy.tokens.outcome import Refreshed, Rejected
 from jmap_proxy.tokens.report import State, TokenReport
@@ -140,3 +140,10 @@ def test_no_counter_ever_goes_back(answers: list[tuple[str, int, float]]) -> Non
         counts = [value(before, "first_byte_seconds_bucket", kind=kind, le=end) or 0 for end in ends]
         assert counts == sorted(counts)
         assert counts[-1] == value(before, "first_byte_seconds_count", kind=kind)
+
+
+def test_a_proxy_with_workers() -> None:
+    """Tells how many there are, and how many were replaced."""
+    families = text_string_to_metric_families(workers_text(3, 2).decode())
+    samples = {sample.name: sample.value for family in families for sample in family.samples}
+    assert samples == {"jmap_proxy_workers": 3, "jmap_proxy_worker_replacements_total": 2}

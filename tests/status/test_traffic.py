@@ -124,3 +124,47 @@ def test_refreshes_are_counted_by_what_they_came_to(outcome: Outcome, name: str)
     assert traffic.refreshes["alice", name] == 2
     assert outcome_name(outcome) == name
     assert traffic.refreshes["bob", "refreshed"] == 1
+
+
+ANSWERS = st.lists(st.tuples(st.sampled_from(KINDS), st.integers(100, 599), st.floats(0, 20), st.integers(0, 2)))
+"""Kind, status and seconds, and which of three processes counted it."""
+
+
+@given(answers=ANSWERS, handed=st.lists(st.integers(0, 2)))
+def test_what_several_processes_count_is_what_one_would(
+    answers: list[tuple[str, int, float, int]], handed: list[int]
+) -> None:
+    """However often each of them hands over what it has counted, and in whatever order."""
+    clock = Clock()
+    alone, together, workers = Traffic(clock), Traffic(clock), [Traffic(clock) for _ in range(3)]
+    for kind, status, seconds, worker in answers:
+        for traffic in (alone, workers[worker]):
+            traffic.answered(kind, status, seconds)
+            traffic.refreshed(kind, Rejected("x"))
+        clock.now += 20.0
+        if handed:
+            together.add(workers[handed.pop()].hand_over())
+    for traffic in workers:
+        together.add(traffic.hand_over())
+    for kind in KINDS:
+        assert together.tallies[kind].statuses == alone.tallies[kind].statuses
+        assert together.tallies[kind].buckets == alone.tallies[kind].buckets
+        assert together.tallies[kind].seconds == pytest.approx(alone.tallies[kind].seconds)
+    assert together.refreshes == alone.refreshes
+    if len(answers) < MINUTES:  # else what is handed over late can be older than an hour
+        assert together.minutes() == alone.minutes()
+
+
+def test_errors_that_are_handed_over() -> None:
+    """Are added to those that are known, with how often they came."""
+    clock = Clock()
+    together, worker = Traffic(clock), Traffic(clock)
+    for traffic in (together, worker, worker):
+        clock.now += 1
+        traffic.failed("alice", KeyRefused("wrong"), str(clock.now))
+    worker.failed("bob", SignInNeeded("bob", "gone"), "1")
+    together.add(worker.hand_over())
+    assert {trouble.account: trouble.times for trouble in together.troubles()} == {"alice": 3, "bob": 1}
+    assert together.troubles()[0].at == clock.now
+    assert worker.troubles() == []
+    assert worker.hand_over() == Traffic(clock).hand_over()
