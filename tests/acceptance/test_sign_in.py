@@ -14,8 +14,9 @@ import pytest
 
 from jmap_proxy.sandbox import Fault, IdentityProvider, MailServer, MailSettings, ProviderSettings, browse
 from jmap_proxy.sandbox.shapes import cyrus, fastmail, stalwart, twake
+from tests.support.ports import free_port
 from tests.support.program import Ended, Program
-from tests.support.world import basic, free_port
+from tests.support.world import basic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
