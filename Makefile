@@ -4,13 +4,14 @@
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
+# make picture  docs/terminal.svg anew, from a real run against the sandbox (needs curl and jq)
 # make lock   the locked dependencies anew
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz endurance e2e lock clean
+.PHONY: demo test check fuzz endurance e2e picture lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -23,8 +24,9 @@ $(VENV)/.done: requirements/dev.txt pyproject.toml
 demo: $(VENV)/.done
 	@$(BIN)/jmap-proxy demo
 
+PARALLEL = --numprocesses auto --maxprocesses 4
 test: $(VENV)/.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.done
 	$(BIN)/ruff check .
@@ -32,7 +34,7 @@ check: $(VENV)/.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports --config pyproject.toml
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(PARALLEL)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -49,6 +51,9 @@ endurance: $(VENV)/.done
 e2e: $(VENV)/.done
 	tests/e2e/install.sh
 	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers" --timeout 300
+
+picture: $(VENV)/.done
+	$(BIN)/python docs/picture.py
 
 # needs uv; the locks hold for every supported Python and platform
 UVLOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate

@@ -155,7 +155,8 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no configuration file {path}", hint="make one after the example config/config.toml"
+            f"there is no configuration file {path}",
+            hint="run: jmap-proxy login EMAIL, which makes it, or write it after the example config/config.toml",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error

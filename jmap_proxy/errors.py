@@ -3,6 +3,7 @@
     JmapProxyError
     ├── ConfigError                 the configuration file is wrong
     ├── StoreError                  a file of the state folder cannot be used
+    ├── ServiceError                the platform does not start the proxy by itself
     ├── WorkerError                 a process that serves has ended, or does not answer
     ├── ProviderError               the identity provider's metadata or keys cannot be used
     │   └── AnswerLost              it may have acted, but its answer did not come whole
@@ -103,6 +104,14 @@ class StoreError(JmapProxyError):
     exit_code = 74
 
 
+class ServiceError(JmapProxyError):
+    """The platform's services (systemd, launchd) cannot be used, or a step with them failed."""
+
+    code = "service"
+    title = "The service cannot be set up"
+    exit_code = 69
+
+
 class WorkerError(JmapProxyError):
     """A process that serves has ended, or does not answer."""
 
@@ -196,10 +205,11 @@ class ClientRefused(TokenError):
     title = "The identity provider does not accept the client"
     exit_code = 78
 
-    def __init__(self, account: str, reason: str, *, retry_after: float) -> None:
+    def __init__(self, account: str, reason: str, *, retry_after: float, mend: str = "") -> None:
         super().__init__(
             f"account {account!r}: {reason}",
-            hint="compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
+            hint=mend
+            or "compare issuer, client_id, client_secret_file, scopes and resource with the provider's settings; "
             f"after a change of issuer or client_id run: jmap-proxy login {account}",
             retry_after=retry_after,
         )

@@ -102,6 +102,8 @@ class LocalKeys:
         try:
             return msgspec.json.decode(raw, type=_KeyFile)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            # the error's own words would repeat what stands in the file
+            what = "not of the form that is known" if isinstance(error, msgspec.ValidationError) else "no JSON"
             raise StoreError(
-                f"{self._path} is damaged: {error}", hint="move it away, then run jmap-proxy key for each account"
+                f"{self._path} is damaged: {what}", hint="move it away, then run jmap-proxy key for each account"
             ) from None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+import errno
+import os
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from filelock import AsyncFileLock, FileLock, Timeout
+from filelock import AsyncFileLock, FileLock, lock_descriptor
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.files import PRIVATE_FILE
@@ -37,21 +40,42 @@ def file_lock(path: Path, patience: float) -> Iterator[None]:
 
 @asynccontextmanager
 async def async_file_lock(path: Path, patience: float) -> AsyncIterator[None]:
-    """`file_lock` for an event loop, which goes on meanwhile. Raises StoreError."""
+    """`file_lock` for an event loop, which goes on meanwhile; on a read-only disk too. Raises StoreError."""
     lock = AsyncFileLock(path, mode=PRIVATE_FILE, timeout=patience, fallback_to_soft=False, preserve_lock_file=True)
-    with _translated(path):
-        await lock.acquire(poll_interval=POLL)
-    try:
+    async with AsyncExitStack() as held:
+        with _translated(path):
+            try:
+                await lock.acquire(poll_interval=POLL)
+                held.push_async_callback(lock.release)
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    raise
+                held.callback(os.close, await _lock_unwritable(path, patience))
         yield
-    finally:
-        await lock.release()
+
+
+async def _lock_unwritable(path: Path, patience: float) -> int:
+    """Lock a file that can only be read, which excludes others all the same; the descriptor that holds the lock.
+
+    Raises:
+        TimeoutError, OSError: it cannot be had.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        async with asyncio.timeout(patience):
+            while not lock_descriptor(descriptor, blocking=False):  # noqa: ASYNC110 - the kernel tells nobody
+                await asyncio.sleep(POLL)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     try:
         yield
-    except Timeout:
+    except TimeoutError:  # filelock's is one too
         raise StoreError(
             f"{path} is held by another process that does not let go",
             hint="see whether another jmap-proxy hangs, or cannot save its tokens: jmap-proxy status tells",

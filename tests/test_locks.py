@@ -6,6 +6,7 @@ import pytest
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.locks import async_file_lock, file_lock
+from tests.support.read_only import needs_read_only, read_only
 
 HOLD = """
 import sys, pathlib
@@ -16,10 +17,24 @@ with file_lock(pathlib.Path(sys.argv[1]), 5):
 """
 
 
-async def holder(path: Path) -> asyncio.subprocess.Process:
+HOLD_UNWRITABLE = """
+import asyncio, sys, pathlib
+from jmap_proxy.locks import async_file_lock
+async def hold():
+    async with async_file_lock(pathlib.Path(sys.argv[1]), float(sys.argv[2])):
+        print("held", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+asyncio.run(hold())
+"""
+
+
+async def holder(path: Path, *command: str) -> asyncio.subprocess.Process:
     """Another process that holds the lock until its standard input ends."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", HOLD, str(path), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        *(command or (sys.executable, "-c", HOLD, str(path))),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"held\n"
@@ -64,3 +79,22 @@ async def test_a_lock_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"x\.lock"):
         async with async_file_lock(path, 0):
             pass
+
+
+@needs_read_only
+async def test_a_disk_that_takes_no_writes_has_locks_all_the_same(tmp_path: Path) -> None:
+    """The file that is there is enough: its holder keeps others out, and waits for them."""
+    path = tmp_path / "x.lock"
+    path.touch(mode=0o600)
+    command = read_only(tmp_path, sys.executable, "-c", HOLD_UNWRITABLE, str(path))
+    process = await holder(path, *command, "0")
+    with pytest.raises(StoreError, match="held by another process"), file_lock(path, 0):
+        pass
+    await process.communicate(b"")
+    assert process.returncode == 0
+    async with async_file_lock(path, 0):
+        late = await asyncio.create_subprocess_exec(*command, "0", stderr=asyncio.subprocess.PIPE)
+        assert b"held by another process" in (await late.communicate())[1]
+    path.unlink()
+    without = await asyncio.create_subprocess_exec(*command, "0", stderr=asyncio.subprocess.PIPE)
+    assert b"StoreError" in (await without.communicate())[1]

@@ -19,8 +19,10 @@ from jmap_proxy.config import DEFAULT_SCOPES, NO_RESOURCE
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.local_keys import LocalKeys
 from jmap_proxy.oauth.client import OAuthClient
+from jmap_proxy.oauth.client_key import ClientKey, parse_client_key
+from jmap_proxy.oauth.client_renewal import ClientRenewal
 from jmap_proxy.oauth.discovery import Discovery
-from jmap_proxy.oauth.http import ProviderHttp
+from jmap_proxy.oauth.http import ProviderHttp, provider_session
 from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 from jmap_proxy.origins import split_url
@@ -34,8 +36,8 @@ from jmap_proxy.status.traffic import Traffic
 from jmap_proxy.tls.certificate_folder import CertificateFolder
 from jmap_proxy.tls.contexts import client_context
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.decision import PATIENCE
 from jmap_proxy.tokens.keychain import Keychain, key_places
-from jmap_proxy.tokens.refresher import PATIENCE
 from jmap_proxy.tokens.store import FileTokenStore
 
 if TYPE_CHECKING:
@@ -112,12 +114,14 @@ class Assembly:
         return FileTokenStore(self.state / "tokens", name, self.data_key)
 
     def client(self, name: str) -> OAuthClient:
-        """The OAuth client of an account. Raises ConfigError."""
+        """The OAuth client of an account, as far as the configuration says who that is. Raises ConfigError."""
         account = self.config.account(name)
         return OAuthClient(
             issuer=account.issuer,
             client_id=account.client_id,
             client_secret=_read_secret(name, account),
+            client_key=_read_key(name, account),
+            method=account.client_auth,
             scopes=DEFAULT_SCOPES if account.scopes is None else account.scopes,
             resource="" if account.resource == NO_RESOURCE else account.resource,
         )
@@ -142,12 +146,21 @@ class Assembly:
         _, discovery = await self._provider(ca_file)
         return Finder(ServerHttp(await self._http(ca_file)), discovery, self._resolver)
 
-    async def refresher(self, name: str, *, patience: float = PATIENCE) -> TokenRefresher:
-        """The token refresher of an account; closed with the assembly. `patience` in seconds."""
-        endpoint = await self.token_endpoint(name)
+    async def refresher(self, name: str, *, patience: float = PATIENCE, may_register: bool = True) -> TokenRefresher:
+        """The token refresher of an account; closed with the assembly.
+
+        Args:
+            name: The account.
+            patience: Seconds that a caller waits for a token.
+            may_register: Whether to register anew where the provider has forgotten a client that registered itself.
+        """
+        client = self.client(name)
+        http, discovery = await self._provider(self.config.account(name).ca_file)
+        endpoint = TokenEndpoint(client, http, discovery, self.clock)
+        renewal = ClientRenewal(endpoint, http, discovery, client.scopes, self.clock, may_register=may_register)
 
         async def grant(tokens: TokenSet) -> Outcome:
-            outcome = await endpoint.refresh(tokens)
+            outcome = await renewal.refresh(tokens)
             self.traffic.refreshed(name, outcome)
             return outcome
 
@@ -177,7 +190,8 @@ class Assembly:
     async def _provider(self, ca_file: str) -> tuple[ProviderHttp, Discovery]:
         """What all accounts that trust the same authorities share towards providers: metadata is asked for once."""
         if ca_file not in self._providers:
-            http = ProviderHttp(await self._http(ca_file))
+            session = provider_session(client_context(ca_file))
+            http = ProviderHttp(await self._connections.enter_async_context(session))
             self._providers[ca_file] = http, Discovery(http, self.clock)
         return self._providers[ca_file]
 
@@ -192,14 +206,30 @@ class Assembly:
 def _read_secret(name: str, account: Account) -> str:
     if not account.client_secret_file:
         return ""
-    path = Path(account.client_secret_file).expanduser()
+    key = f"accounts.{name}.client_secret_file"
+    try:
+        return _read_file(key, account.client_secret_file).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key}: {account.client_secret_file} is not text", hint="write it anew") from None
+
+
+def _read_key(name: str, account: Account) -> ClientKey | None:
+    if not account.client_key_file:
+        return None
+    key = f"accounts.{name}.client_key_file"
+    raw = _read_file(key, account.client_key_file)
+    try:
+        return parse_client_key(raw)
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}", hint="a private key as PEM or JWK belongs there") from None
+
+
+def _read_file(key: str, name: str) -> bytes:
+    path = Path(name).expanduser()
     try:
         raw = files.read_trusted(path)
     except StoreError as error:
-        raise ConfigError(f"accounts.{name}.client_secret_file: {error.detail}", hint=error.hint) from None
+        raise ConfigError(f"{key}: {error.detail}", hint=error.hint) from None
     if raw is None or not raw.strip():
-        raise ConfigError(f"accounts.{name}.client_secret_file: {path} is missing or empty", hint="write it there")
-    try:
-        return raw.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise ConfigError(f"accounts.{name}.client_secret_file: {path} is not text", hint="write it anew") from None
+        raise ConfigError(f"{key}: {path} is missing or empty", hint="write it there")
+    return raw

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jmap_proxy.tls.certificate_folder import Made
 
 
-@click.command()
+@click.command(short_help="Make the certificate for https.")
 @click.option("--new-ca", is_flag=True, help="Make a new authority, too; all clients have to trust that anew.")
 @with_config
 @with_log_level("warning")

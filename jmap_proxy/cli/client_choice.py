@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jmap_proxy.autodiscovery.address import MailAddress, parse_mail_address
 from jmap_proxy.config import DEFAULT_SCOPES, NO_RESOURCE
 from jmap_proxy.errors import DiscoveryError, SignInError
+from jmap_proxy.oauth.client_renewal import CLIENT_NAME
+from jmap_proxy.oauth.registration import BY_HAND, is_known, register, remove
 
 if TYPE_CHECKING:
     from jmap_proxy.autodiscovery.found import Found
@@ -27,19 +29,19 @@ class Chosen:
 
     Attributes:
         client: Who asks, and for what.
+        wanted: The scopes that were wished for; a registered client may not ask for all of them.
         registration: Of a client that is registered for the account.
         fresh: What to end that registration with if it was made for this sign-in.
     """
 
     client: OAuthClient
+    wanted: tuple[str, ...]
     registration: Registration | None = None
     fresh: ProviderHttp | None = None
 
     async def remove_if_fresh(self) -> None:
         """End a registration that was made for this sign-in (RFC 7592 §2.3), where the provider allows it."""
         if self.registration is not None and self.fresh is not None:
-            from jmap_proxy.oauth.registration import remove
-
             await remove(self.registration, self.fresh)
 
 
@@ -57,7 +59,7 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
     """
     account, configured = assembly.config.account(name), assembly.client(name)
     if found is None and account.issuer and account.client_id:
-        return Chosen(configured)
+        return Chosen(configured, configured.scopes)
     if found is None:
         finder = await assembly.finder(account.ca_file)
         found = await finder.find(person_of(name), account.session_url, issuer=account.issuer)
@@ -68,28 +70,29 @@ async def choose_client(assembly: Assembly, name: str, stored: TokenSet | None, 
         resource=resource_to_ask(account.resource, found.resource),
     )
     if account.client_id:
-        return Chosen(wanted)
-    from jmap_proxy.oauth.registration import is_known, register
-
+        return Chosen(wanted, wanted.scopes)
     http = await assembly.provider_http(name)
     registration = stored.registration if stored else None
-    if registration and registration.issuer == found.issuer and await is_known(registration, found.metadata, http):
-        return Chosen(wanted.registered(registration), registration)
+    if (
+        registration
+        and registration.issuer == found.issuer
+        and await is_known(registration, found.metadata, http, now=assembly.clock())
+    ):
+        return Chosen(wanted.registered(registration), wanted.scopes, registration)
     if not found.metadata.registration_endpoint:
         raise SignInError(
             f"{found.issuer} lets no client register itself",
-            hint="register one there (public, with PKCE, redirect URI http://127.0.0.1/callback with any port), "
-            "then run the same command with --client-id ID",
+            hint=BY_HAND,
         )
     registration = await register(
         found.metadata,
         http,
         redirect_uris=REDIRECT_URIS,
         scopes=wanted.scopes,
-        client_name="jmap-proxy",
+        client_name=CLIENT_NAME,
         now=assembly.clock(),
     )
-    return Chosen(wanted.registered(registration), registration, http)
+    return Chosen(wanted.registered(registration), wanted.scopes, registration, http)
 
 
 def person_of(name: str) -> MailAddress | None:

@@ -45,7 +45,7 @@ class Demo:
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
 
-@click.command()
+@click.command(short_help="Run the whole chain on this machine, signed in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready.")
 @click.option("--token-life", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds a token lives.")
 @with_log_level("error")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.config import load_config
 from jmap_proxy.doctor.examination import examine
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from jmap_proxy.config import Config
 
 
-@click.command()
-@click.argument("name", required=False)
+@click.command(short_help="Find out what is wrong, and say what mends it.")
+@click.argument("name", required=False, shell_complete=account_names)
 @click.option("--json", "as_json_text", is_flag=True, help="Print JSON; it holds no secret.")
 @click.option("--offline", is_flag=True, help="Ask no server and no provider.")
 @with_config_file

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from jmap_proxy import files
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.options import with_config, with_log_level
+from jmap_proxy.errors import StoreError
 
 if TYPE_CHECKING:
     from jmap_proxy.config import Config
 
 
-@click.command()
-@click.argument("name")
+@click.command(short_help="Make a new local key; the old one stops working.")
+@click.argument("name", shell_complete=account_names)
+@click.option("--to", "file", type=click.Path(path_type=Path, dir_okay=False), help="Write it to a file (mode 0600).")
 @with_config
 @with_log_level("warning")
-def key(name: str, config: Config) -> None:
+def key(name: str, config: Config, file: Path | None) -> None:
     """Make a new local key for the account NAME; the old one stops working at once."""
     config.account(name)
-    click.echo(f"Local key: {Assembly(config).local_keys.renew(name)}")
+    if file is not None:
+        files.own_folder(file.absolute().parent)  # before the old key stops working
+    new = Assembly(config).local_keys.renew(name)
+    if file is None:
+        click.echo(f"Local key: {new}")
+        return
+    try:
+        files.write_durably(file, f"{new}\n".encode())
+    except StoreError:
+        click.echo(f"Local key: {new}")  # it is the one that works now
+        raise
+    click.echo(f"The local key is in {file}.")

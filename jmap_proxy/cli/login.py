@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import contextlib
+import shlex
+import signal
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
-from jmap_proxy.addresses import Address, parse_address
+from jmap_proxy.addresses import parse_address
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.config_writing import ConfigFile
 from jmap_proxy.cli.new_account import Wanted, set_up
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.cli.signing_in import SignedIn, sign_in
 from jmap_proxy.cli.ways import by_client_credentials, way_of
+from jmap_proxy.clients.ways_in import reachable
 from jmap_proxy.config import Config, load_config
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import Origin
 from jmap_proxy.presets import presets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine
     from pathlib import Path
 
     from jmap_proxy.cli.signing_in import Flow
 
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound to
+Result = TypeVar("Result")
 
 
 @click.command()
-@click.argument("name", metavar="NAME|EMAIL")
+@click.argument("name", metavar="NAME|EMAIL", shell_complete=account_names)
 @click.option("--server", default="", metavar="URL", help="The JMAP server, where it cannot be found by the address.")
 @click.option("--issuer", default="", metavar="URL", help="The identity provider, where the server does not name it.")
 @click.option("--client-id", default="", metavar="ID", help="A client that is registered at the provider.")
@@ -68,14 +72,25 @@ def login(
     config = load_config(config_file) if config_file.exists() else Config()
     if wanted.account_name in config.accounts:
         config = _with_choices(config, wanted)
-        signed_in = run(_login(config, name, flow))
+        signed_in = run(_undone_when_ended(_login(config, name, flow)))
     elif "@" in name or server or preset:
-        config, signed_in = run(_login_new(config, wanted, file, flow))
+        config, signed_in = run(_undone_when_ended(_login_new(config, wanted, file, flow)))
         click.echo(f"The account {wanted.account_name} is written to {config_file}.")
     else:
         config.account(name)  # raises: there is none, and nothing to find one by
         return
     _tell(config, wanted.account_name, signed_in)
+
+
+async def _undone_when_ended(signing_in: Coroutine[Any, Any, Result]) -> Result:
+    """The sign-in, which SIGTERM ends as Ctrl-C does: what was begun at the provider is undone first."""
+    task = asyncio.ensure_future(signing_in)
+    with contextlib.suppress(RuntimeError, ValueError):  # only the main thread is told of signals
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise click.Abort from None
 
 
 async def _login(config: Config, name: str, flow: Flow) -> SignedIn:
@@ -117,14 +132,6 @@ def _with_choices(config: Config, wanted: Wanted) -> Config:
     return msgspec.structs.replace(config, accounts=accounts)
 
 
-def _reachable(scheme: str, address: Address, hosts: Sequence[str]) -> str:
-    """The origin for the client: of a listener on all addresses, by the first name that it is known under."""
-    host = address.host
-    if host in EVERYWHERE:
-        host = hosts[0] if hosts else "127.0.0.1"
-    return str(Origin(scheme, host.strip("[]"), address.port))
-
-
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     for note in signed_in.notes:
         click.echo(f"note: {note}", err=True)
@@ -133,10 +140,12 @@ def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     listen = config.listen
     for scheme, text in (("http", config.account(name).listen), ("http", listen.http), ("https", listen.https)):
         if (address := parse_address("listen", text)) is not None:
-            click.echo(f"Session URL: {_reachable(scheme, address, listen.hosts)}/.well-known/jmap")
+            click.echo(f"Session URL: {reachable(scheme, address, listen.hosts)}/.well-known/jmap")
     click.echo(f"User name: {username}")
     if signed_in.local_key:
         click.echo(f"Local key: {signed_in.local_key}")
         click.echo("Give the key to the client as password or bearer token. It is not shown again.")
     else:
         click.echo(f"The local key stays as it is; jmap-proxy key {name} makes a new one.")
+    user = () if username == name else ("--user", username)
+    click.echo(f"Settings for mail clients: {shlex.join(('jmap-proxy', 'clients', name, *user))} CLIENT")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
 
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.options import run, with_config, with_log_level
 from jmap_proxy.errors import ConfigError, ProviderError
+from jmap_proxy.oauth.registration import remove
 from jmap_proxy.tokens.store import DamagedError
 
 if TYPE_CHECKING:
@@ -17,8 +20,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens import TokenSet
 
 
-@click.command()
-@click.argument("name")
+@click.command(short_help="Revoke a sign-in, and forget its tokens and key.")
+@click.argument("name", shell_complete=account_names)
 @with_config
 @with_log_level("warning")
 def logout(name: str, config: Config) -> None:
@@ -53,9 +56,16 @@ async def _logout(config: Config, name: str) -> str:
 
 
 async def _revoke(assembly: Assembly, tokens: TokenSet) -> bool:
-    """Whether the provider has revoked the sign-in; what stands against it does not keep it from being forgotten."""
+    """Whether the provider has revoked the sign-in; what stands against it does not keep it from being forgotten.
+
+    A client that was registered for the account goes with it.
+    """
     try:
-        return await (await assembly.token_endpoint(tokens.account)).revoke(tokens)
+        revoked = await (await assembly.token_endpoint(tokens.account)).revoke(tokens)
     except (ProviderError, ConfigError) as error:
         click.echo(f"warning: {error.detail}", err=True)
         return False
+    if tokens.registration is not None:
+        with contextlib.suppress(ProviderError, ConfigError):
+            await remove(tokens.registration, await assembly.provider_http(tokens.account))
+    return revoked

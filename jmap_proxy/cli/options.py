@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     Command = TypeVar("Command", bound=Callable[..., Any])
 
 Result = TypeVar("Result")
+
+THREADS = 64
+"""For files and for names to be resolved, made as they are needed; of the usual few, names that hang take all."""
 
 
 def _load(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Config:
@@ -89,6 +93,7 @@ def _levels(default: str, _context: click.Context, _parameter: click.Parameter, 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run to the end, on uvloop where that is installed."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="jmap-proxy"))
         return runner.run(main)
 
 

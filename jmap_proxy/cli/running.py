@@ -22,16 +22,20 @@ from jmap_proxy.cli.certificate import ServedCertificate
 from jmap_proxy.cli.changes import compare, in_force
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
 from jmap_proxy.cli.role import Role
+from jmap_proxy.cli.signing_in import by_browser, sign_in
+from jmap_proxy.cli.ways import by_client_credentials
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.proxy.forwarding import Bounds
 from jmap_proxy.proxy.handler import Handler
 from jmap_proxy.status.health import AdminHandler
+from jmap_proxy.status.sign_in_again import SignInAgain
+from jmap_proxy.status.status_page import StatusPage
 from jmap_proxy.tokens.keepalive import KeepAlive
 from jmap_proxy.tokens.watch import INTERVAL, StoreWatch
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from jmap_proxy.activation import Inherited
     from jmap_proxy.cli.assembly import Assembly
@@ -115,8 +119,11 @@ class RunningProxy:
         self._config = msgspec.structs.replace(config, accounts={})
         self._accounts = Accounts(assembly)
         self._handler = Handler(self._accounts.planes, _bounds(assembly, config), assembly.traffic)
+        self._sign_in_again = SignInAgain(self._sign_in_from_page, assembly.clock)
+        clock, traffic = assembly.clock, assembly.traffic
         reports, streams = role.reports(self._accounts.reports), role.streams(self._handler.open_streams)
-        self._admin = role.admin(AdminHandler(reports, assembly.clock, assembly.traffic, streams))
+        page = StatusPage(reports, self._servers, self._sign_in_again, traffic, clock)
+        self._admin = role.admin(AdminHandler(reports, clock, traffic, streams, page.pages()))
         self._listeners = Listeners(config.limits, inherited, role.listener)
         self._certificate = ServedCertificate(assembly.certificates)
         self._watch = StoreWatch(
@@ -170,6 +177,7 @@ class RunningProxy:
             self._assembly.hook.command = config.hooks.on_sign_in_needed
             for name in (*changes.gone, *changes.changed):
                 self._handler.end_streams(name)
+                self._sign_in_again.forget(name)
             if not self._background:
                 self._background = [
                     asyncio.create_task(self._watch.run(), name="token files"),
@@ -188,6 +196,7 @@ class RunningProxy:
         self._certificate.close()
         self._handler.end_streams()
         await asyncio.gather(self._listeners.close(), self._role.close())
+        await self._sign_in_again.close()
         await self._accounts.close()
 
     def end_revoked(self) -> None:
@@ -201,6 +210,18 @@ class RunningProxy:
             self.end_revoked()
             await asyncio.sleep(INTERVAL)
 
+    def _servers(self) -> dict[str, str]:
+        return {name: account.server for name, account in self._config.accounts.items()}
+
+    async def _sign_in_from_page(self, name: str, show_url: Callable[[str], None]) -> str:
+        """Sign an account in again, and go on with its new tokens at once. Returns the user name."""
+        user = self._config.account(name).sign_in == "user"
+        flow = by_browser(show_url) if user else by_client_credentials
+        async with self._assembly.branch(self._config) as branch:
+            signed_in = await sign_in(branch, name, flow, again=True)
+        await self._watch.look()
+        return signed_in.username
+
     def _ways(self, config: Config, tls: ssl.SSLContext | None) -> list[Way]:
         listen, patience = config.listen, config.limits.shutdown
         door = shared_door(config, self._assembly.local_keys.account_of)
@@ -210,7 +231,7 @@ class RunningProxy:
             Way("http", "listen.http", listen.http, answer, patience, open_account=open_account),
             Way("https", "listen.https", listen.https, answer, patience, tls, open_account=open_account),
             Way("admin", "listen.admin", listen.admin, self._admin, ADMIN_PATIENCE),
-            Way("unix", "listen.unix", "", unix, patience, path=_unix_path(self._assembly.state, listen.unix)),
+            Way("unix", "listen.unix", "", unix, patience, path=unix_path(self._assembly.state, listen.unix)),
         ]
         own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
         return [way for way in (*ways, *own) if self._role.is_first or way.name != "admin"]
@@ -226,7 +247,7 @@ def _bounds(assembly: Assembly, config: Config) -> Bounds:
     return Bounds(config.limits.upload_replay, config.limits.body_idle, spool_folder=str(assembly.state))
 
 
-def _unix_path(state: Path, text: str) -> Path | None:
+def unix_path(state: Path, text: str) -> Path | None:
     """A relative path is in the state folder, the one folder that a confined service may write to."""
     try:
         return state / Path(text).expanduser() if text else None

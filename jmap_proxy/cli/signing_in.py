@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jmap_proxy.cli.client_choice import Chosen, choose_client, person_of
+from jmap_proxy.cli.same_person import check_known, check_same_person
 from jmap_proxy.errors import (
     JmapProxyError,
     SignInError,
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     from jmap_proxy.cli.assembly import Assembly
     from jmap_proxy.cli.new_account import NewAccount
     from jmap_proxy.local_keys import LocalKeys
-    from jmap_proxy.oauth.sign_in import SignIn
+    from jmap_proxy.oauth.sign_in import ReadLine, SignIn
     from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.tokens import TokenSet
+    from jmap_proxy.tokens.store import FileTokenStore
 
     Flow = Callable[[SignIn, str, str], Awaitable[TokenSet]]
     """Goes through the sign-in with the user: is given the way to sign in, the account, and who it shall be."""
@@ -65,11 +67,19 @@ class SignedIn:
     notes: tuple[str, ...] = ()
 
 
-def by_browser(show_url: Callable[[str], None]) -> Flow:
-    """The sign-in with a browser on this machine, which `show_url` sends to a URL."""
+def by_browser(
+    show_url: Callable[[str], None],
+    read_line: ReadLine | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Flow:
+    """The sign-in with a browser on this machine, which `show_url` sends to a URL.
+
+    Where the browser does not find the way back, `read_line` gives what the user pastes, and `tell` says what is wrong
+    with that.
+    """
 
     async def flow(sign_in: SignIn, account: str, login_hint: str) -> TokenSet:
-        return await sign_in.by_browser(account, show_url, login_hint=login_hint)
+        return await sign_in.by_browser(account, show_url, login_hint=login_hint, read_line=read_line, tell=tell)
 
     return flow
 
@@ -86,6 +96,7 @@ async def sign_in(
     *,
     found: Found | None = None,
     new: NewAccount | None = None,
+    again: bool = False,
     patience: float = PATIENCE,
 ) -> SignedIn:
     """Sign an account in.
@@ -96,6 +107,7 @@ async def sign_in(
         flow: Goes through it with the user.
         found: What is known of server and provider; without, what the configuration does not say is found out.
         new: The account if it is not in the configuration file yet; it is written there.
+        again: Only the person who has signed in before may; no local key is made, as nobody would see it.
         patience: Seconds that the user may take.
 
     Raises:
@@ -105,30 +117,33 @@ async def sign_in(
     store, keys = assembly.store(name), assembly.local_keys
     # A file that cannot be overwritten is told before the user signs in, not after.
     stored = await store.load()
+    if again and assembly.config.account(name).sign_in == "user":
+        check_known(name, stored)
     has_key = await asyncio.to_thread(keys.has_key, name)
     person = new.person if new else person_of(name)
     chosen = await choose_client(assembly, name, stored, found)
-    async with _undoing(assembly, name, chosen) as given:
+    async with _undoing(assembly, name, chosen) as undo:
         way = await assembly.sign_in(name, chosen.client)
         tokens = await _in_time(flow(way, name, str(person) if person else ""), patience)
         if chosen.registration is not None:
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
-        given.append(tokens)
-        notes = check_scopes(chosen.client.scopes, tokens)
+        undo.given = tokens
+        notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
         source = FixedToken(tokens.access_token)
         if new:
             notes += await new.complete(assembly, source)
         async with assembly.branch(new.config() if new else assembly.config) as latest:
             session = await _checked_session(latest, name, source)
         check_person(person, session.username, named=new is not None)
-        await _save(assembly, name, tokens, new)
-    key = "" if has_key else await _first_key(keys, name)
+        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, undo, again=again)
+    key = "" if has_key or again else await _first_key(keys, name)
     return SignedIn(session.username, session.mail_account, key, (*notes, *session.dropped))
 
 
 async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
+    limit = asyncio.timeout(patience)
     try:
-        async with asyncio.timeout(patience) as limit:
+        async with limit:
             return await given
     except TimeoutError:
         if not limit.expired():
@@ -139,45 +154,79 @@ async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
         ) from None
 
 
+@dataclass(slots=True)
+class _Undo:
+    """What is to be undone of a sign-in that fails.
+
+    Attributes:
+        given: Tokens that the provider is to forget.
+        needless: They are saved; whatever comes then, they count.
+    """
+
+    given: TokenSet | None = None
+    needless: bool = False
+
+
 @contextlib.asynccontextmanager
-async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[list[TokenSet]]:
-    """Collects what was given; if something goes wrong, or the user stops it, the provider is told to forget that."""
-    given: list[TokenSet] = []
+async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[_Undo]:
+    """If something goes wrong, or the user stops it, the provider is told to forget what it has given."""
+    undo = _Undo()
     try:
-        yield given
+        yield undo
     except BaseException:
+        if undo.needless:
+            raise
         with contextlib.suppress(JmapProxyError, TimeoutError):
             async with asyncio.timeout(UNDO_TIME):
-                for tokens in given:
+                if undo.given is not None:
                     with contextlib.suppress(JmapProxyError):
-                        await (await assembly.token_endpoint(name, chosen.client)).revoke(tokens)
+                        await (await assembly.token_endpoint(name, chosen.client)).revoke(undo.given)
                 await chosen.remove_if_fresh()
         raise
 
 
-async def _save(assembly: Assembly, name: str, tokens: TokenSet, new: NewAccount | None) -> None:
-    store = assembly.store(name)
+async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, undo: _Undo, *, again: bool) -> None:
+    store = assembly.store(tokens.account)
     if new is None:
         async with store.lock():
-            await store.save(tokens)
+            if again:  # compared with what is there now: meanwhile another one may have signed in, or out
+                check_same_person(await store.load(), tokens)
+            await _write(store, tokens, undo)
         return
     await asyncio.to_thread(new.add)
     try:
         async with store.lock():
-            await store.save(tokens)
+            await _write(store, tokens, undo)
     except BaseException:
-        await asyncio.to_thread(new.take_back)
+        if not undo.needless:
+            await asyncio.to_thread(new.take_back)
         raise
 
 
-def check_scopes(asked: tuple[str, ...], tokens: TokenSet) -> tuple[str, ...]:
-    """What to tell of scopes that were asked for and not given (RFC 6749 §3.3). Pure.
+async def _write(store: FileTokenStore, tokens: TokenSet, undo: _Undo) -> None:
+    """Save them; whoever is stopped meanwhile waits for the disk, since what is saved must not be revoked."""
+    saving = asyncio.ensure_future(store.save(tokens))
+    try:
+        await asyncio.shield(saving)
+    finally:
+        if not saving.done():
+            await asyncio.wait([saving])
+        undo.needless = saving.exception() is None
+
+
+def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """What to tell of scopes that were wanted and not given (RFC 6749 §3.3). Pure.
+
+    Args:
+        wanted: What the client wished for.
+        tokens: What it was given.
+        asked: What it could ask for of that, None for all.
 
     Raises:
         SignInError: the one for mail is among them.
     """
-    granted = tokens.scope.split()
-    missing = [scope for scope in asked if granted and scope not in granted and scope not in GIVEN_ANYWAY]
+    granted = tokens.scope.split() or (wanted if asked is None else asked)
+    missing = [scope for scope in wanted if granted and scope not in granted and scope not in GIVEN_ANYWAY]
     if MAIL_SCOPE in missing:
         raise SignInError(
             f"the provider did not grant the scope for mail ({MAIL_SCOPE})",

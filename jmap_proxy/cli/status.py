@@ -33,7 +33,7 @@ class _Ready(msgspec.Struct):
     accounts: dict[str, TokenReport]
 
 
-@click.command()
+@click.command(short_help="Show how the accounts are doing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; times are epoch seconds.")
 @with_config
 @with_log_level("warning")
@@ -64,22 +64,23 @@ async def _collect(assembly: Assembly) -> tuple[dict[str, AccountStatus], bool]:
     live = await _ask_proxy(assembly.config)
     statuses = {}
     for name, account in assembly.config.accounts.items():
-        stored, losses, store_error = None, list[Loss](), ""
+        stored, losses, refusal, store_error = None, list[Loss](), None, ""
         store = assembly.store(name)
         try:
             stored = await store.load()
-            losses = await store.losses()
+            losses, refusal = await store.losses(), await store.refusal()
         except StoreError as error:
             store_error = f"{error.detail} ({error.hint})"
         statuses[name] = account_status(
             server=account.server,
-            issuer=account.issuer,
+            issuer=account.issuer or (stored.issuer if stored else ""),
             local_key=await asyncio.to_thread(assembly.local_keys.has_key, name),
             stored=stored,
             store_error=store_error,
             live=None if live is None else live.get(name),
             now=assembly.clock(),
             losses=losses,
+            refusal=refusal,
         )
     return statuses, live is not None
 
@@ -101,7 +102,10 @@ async def _ask_proxy(config: Config) -> dict[str, TokenReport] | None:
 
 
 def _print_table(accounts: dict[str, AccountStatus], now: float) -> None:
-    table = Table("account", "state", "token expires", "next refresh", "last error", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("account", "state", "token expires", "next refresh", "last error"):
+        # what is long is folded; a word of ours stays whole
+        table.add_column(title, overflow="fold", no_wrap=title in {"state", "token expires", "next refresh"})
     for name, account in accounts.items():
         table.add_row(
             Text(name),  # as it is: a plain string would be read as markup

@@ -40,7 +40,15 @@ def way_of(*, no_browser: bool, device: bool, paste: bool) -> Flow:
         return _by_device
     if paste:
         return _by_paste
-    return by_browser(_print_url if no_browser else _open_browser)
+    show_url = _print_url if no_browser else _open_browser
+    if sys.stdin is None or not sys.stdin.isatty():
+        return by_browser(show_url)
+
+    def show_and_offer(url: str) -> None:
+        show_url(url)
+        click.echo("If the browser fails to load the last page, copy that page's address and paste it here.", err=True)
+
+    return by_browser(show_and_offer, read_line, _tell)
 
 
 async def by_client_credentials(sign_in: SignIn, account: str, login_hint: str) -> TokenSet:
@@ -56,7 +64,11 @@ async def _by_device(sign_in: SignIn, account: str, login_hint: str) -> TokenSet
 
 async def _by_paste(sign_in: SignIn, account: str, login_hint: str) -> TokenSet:
     click.echo("Open this in any browser, and sign in there:", err=True)
-    return await sign_in.by_paste(account, _print_and_ask, read_line, login_hint=login_hint)
+    return await sign_in.by_paste(account, _print_and_ask, read_line, login_hint=login_hint, tell=_tell)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _print_url(url: str) -> None:
@@ -95,10 +107,12 @@ def browser_in_sight(environment: Mapping[str, str], platform: str) -> bool:
 def no_browser_hint(url: str) -> str:
     """What to do with an authorization URL where there is no browser. Pure."""
     target = parse_qs(urlsplit(url).query).get("redirect_uri", [""])[0]
-    port = urlsplit(target).port or "PORT"
+    port = urlsplit(target).port
+    forward = f"ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+    here = f"- on the machine where you sit: {forward}, then open there what stands below\n"
     return f"""\
 There is no browser here. One of these helps:
-- on the machine where you sit: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE, then open there what stands below
+{here if port else ""}\
 - end this with Ctrl-C, and run it again with --device (a telephone will do) or --paste (any browser)
 {url}"""
 
@@ -137,7 +151,9 @@ async def read_line() -> str:
             line.set_result(text)
 
     def read() -> None:
-        text = _read_line(sys.stdin.fileno())
+        text = ""
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # there is no stdin, or none to read from
+            text = _read_line(sys.stdin.fileno())
         with contextlib.suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(tell, text)
 

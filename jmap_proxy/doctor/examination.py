@@ -14,6 +14,7 @@ from jmap_proxy.doctor.finding import Finding, Level, info, ok, redacted, warnin
 from jmap_proxy.doctor.looks import Looks
 from jmap_proxy.doctor.network import Examined, Network
 from jmap_proxy.doctor.private_files import look_at_files
+from jmap_proxy.doctor.rotation import judge_rotation
 from jmap_proxy.doctor.running import ask_proxy
 from jmap_proxy.doctor.sign_in import judge_scopes, judge_sign_in
 from jmap_proxy.doctor.stored import Stored, look_at_store
@@ -114,9 +115,11 @@ def _judge_sign_ins(
         report = None if live is None else live.get(name)
         findings = judge_sign_in(name, account, stored[name], report, installation.clock())
         looks.findings += findings
-        if stored[name].tokens is not None and not any(finding.level is Level.ERROR for finding in findings):
+        tokens = stored[name].tokens
+        if tokens is not None and not any(finding.level is Level.ERROR for finding in findings):
             good.add(name)
-        if live is not None and report is None and stored[name].tokens is not None:
+            looks.findings += judge_rotation(name, account, tokens)
+        if live is not None and report is None and tokens is not None:
             mend = "restart jmap-proxy serve; its log tells why it has not taken up the configuration"
             looks.findings.append(
                 warning("account-not-served", "the running proxy does not know the account", mend, name)

@@ -49,7 +49,7 @@ def judge_sign_in(name: str, account: Account, stored: Stored, live: TokenReport
     if now >= tokens.expires_at:
         what = f"the access token ended at {clock_time(tokens.expires_at)}; the next request has it renewed"
         findings.append(info("token-ended", what, f"to renew it now, run: jmap-proxy token {name}", name))
-    return findings or [ok("sign-in", f"signed in; {_rotation(account, tokens)}", name)]
+    return findings or [ok("sign-in", "signed in", name)]
 
 
 def judge_scopes(name: str, account: Account, tokens: TokenSet, offered: Sequence[str] | None) -> list[Finding]:
@@ -122,7 +122,10 @@ def _trouble(name: str, stored: Stored, live: TokenReport | None, now: float) ->
     reason = f": {live.last_error}" if live is not None and live.last_error else ""
     attempt = stored.attempt
     lost = attempt is not None and not 0 <= now - attempt.asked_at < IN_FLIGHT
-    if state is State.CLIENT_REFUSED:
+    if state is State.CLIENT_REFUSED and stored.tokens is not None and stored.tokens.registration is not None:
+        mend = f"run: jmap-proxy login {name}"
+        yield error("client-refused", f"the provider does not accept the client that registered{reason}", mend, name)
+    elif state is State.CLIENT_REFUSED:
         keys = ", ".join(f"accounts.{name}.{key}" for key in ("client_id", "client_secret_file", "scopes", "resource"))
         mend = f"compare with the provider's settings: {keys}"
         yield error("client-refused", f"the provider does not accept the client{reason}", mend, name)
@@ -148,10 +151,3 @@ def _habit(name: str, losses: Sequence[Loss], tokens: TokenSet, now: float) -> I
         when = f"; the present one is likely to end at {clock_time(end)}" if end else ""
         mend = f"change that in the provider's settings of the app, or in time run: jmap-proxy login {name}"
         yield warning("sign-in-ends-regularly", f"{cause}{when}", mend, name)
-
-
-def _rotation(account: Account, tokens: TokenSet) -> str:
-    """How the provider treats refresh tokens, as far as was seen."""
-    if tokens.rotation == "yes":
-        return f"the provider gives new refresh tokens, replay is {account.replay}"
-    return "the provider keeps the refresh token" if tokens.rotation == "no" else "no refresh was seen yet"

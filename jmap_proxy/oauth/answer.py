@@ -6,11 +6,11 @@ No text of the provider's is repeated: error descriptions have been seen to hold
 
 from __future__ import annotations
 
-import json
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from jmap_proxy.oauth.fields import json_object, printable
 from jmap_proxy.retry_after import parse_retry_after
 from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
 
@@ -42,12 +42,15 @@ GRANT_GONE = frozenset({"invalid_grant"})
 KNOWN_ERRORS = frozenset(
     {
         "access_denied",
+        "authorization_pending",
+        "expired_token",
         "invalid_client",
         "invalid_grant",
         "invalid_request",
         "invalid_scope",
         "invalid_target",
         "server_error",
+        "slow_down",
         "temporarily_unavailable",
         "unauthorized_client",
         "unsupported_grant_type",
@@ -64,11 +67,12 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         body: As it came.
         now: Epoch seconds, for a Retry-After that is a date.
     """
-    fields, date = _json_object(body), parse_date(headers.get("Date"))
+    fields, date = json_object(body), parse_date(headers.get("Date"))
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return _parse_success(fields, date)
     error = fields.get("error")
-    told = error if isinstance(error, str) and error in KNOWN_ERRORS else "no known error code"
+    known = error if isinstance(error, str) and error in KNOWN_ERRORS else ""
+    told = known or "no known error code"
     if told in GRANT_GONE and not fields.get("temporary") and 400 <= status < 500:  # noqa: PLR2004
         return Rejected(told, provider_time=date)
     return Transient(
@@ -77,6 +81,7 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
         answer_lost=status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _is_put_off(status, headers, told),
         client_refused=told in CLIENT_REFUSED and not fields.get("temporary"),
         provider_time=date,
+        error=known,
     )
 
 
@@ -115,10 +120,10 @@ def _parse_success(fields: dict[str, Any], date: float | None) -> Outcome:
         return Transient(reason, answer_lost=True, provider_time=date)
     return Refreshed(
         access_token=access_token,
-        refresh_token=_text(fields.get("refresh_token")),
+        refresh_token=printable(fields.get("refresh_token")),
         life=parse_life(fields.get("expires_in")),
-        scope=_text(fields.get("scope")),
-        id_token=_text(fields.get("id_token")),
+        scope=printable(fields.get("scope")),
+        id_token=printable(fields.get("id_token")),
         provider_time=date,
     )
 
@@ -126,16 +131,3 @@ def _parse_success(fields: dict[str, Any], date: float | None) -> Outcome:
 def _is_token(value: Any) -> TypeGuard[str]:
     """Whether it can stand in a header field: visible ASCII (RFC 6749 appendix A.12; no space can survive there)."""
     return isinstance(value, str) and bool(value) and all("!" <= character <= "~" for character in value)
-
-
-def _text(value: Any) -> str:
-    """A value of printable ASCII (RFC 6749 appendix A), "" for whatever else; half a surrogate could not be stored."""
-    return value if isinstance(value, str) and value.isascii() and value.isprintable() else ""
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}

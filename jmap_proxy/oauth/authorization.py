@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from jmap_proxy.errors import SignInError
+from jmap_proxy.oauth.fields import json_object
+from jmap_proxy.oauth.http import check_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jmap_proxy.oauth.client import OAuthClient
     from jmap_proxy.oauth.metadata import ProviderMetadata
+
+_WEB_PAGE = re.compile(r"https?://[!$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+", re.ASCII | re.IGNORECASE)
+"""What RFC 3986 allows, without a fragment (RFC 6749 §3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +40,15 @@ def code_challenge(code_verifier: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def authorization_url(
+def authorization_request(
     metadata: ProviderMetadata,
     client: OAuthClient,
     attempt: Attempt,
     *,
     redirect_uri: str,
     login_hint: str = "",
-) -> str:
-    """The URL that the user's browser opens.
+) -> dict[str, str]:
+    """What the provider is asked, by way of the user's browser or beforehand (RFC 9126).
 
     Raises:
         SignInError: the provider has no authorization endpoint or says that it does not do PKCE with S256.
@@ -67,8 +74,39 @@ def authorization_url(
         query["resource"] = client.resource
     if login_hint:
         query["login_hint"] = login_hint
+    return query
+
+
+def authorization_url(metadata: ProviderMetadata, query: Mapping[str, str]) -> str:
+    """The URL that the user's browser opens.
+
+    Raises:
+        ProviderError, SignInError: the endpoint is no page that a browser may be sent to; the system might start
+            another program by it.
+    """
+    check_endpoint(metadata.authorization_endpoint)
+    if not _WEB_PAGE.fullmatch(metadata.authorization_endpoint):
+        raise SignInError(f"{metadata.issuer} names no web page to sign in at", hint="ask whoever runs the provider")
     separator = "&" if "?" in metadata.authorization_endpoint else "?"
     return f"{metadata.authorization_endpoint}{separator}{urlencode(query)}"
+
+
+def read_pushed(status: int, body: bytes, metadata: ProviderMetadata) -> str:
+    """The `request_uri` that stands for a request that was pushed (RFC 9126 §2.2).
+
+    Raises:
+        SignInError: the provider refuses it, or its answer cannot be used.
+    """
+    fields = json_object(body)
+    uri = fields.get("request_uri")
+    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and isinstance(uri, str) and uri:
+        return uri
+    if isinstance(fields.get("error"), str):
+        raise _refusal(fields["error"])
+    raise SignInError(
+        f"{metadata.issuer} wants sign-ins to be announced (RFC 9126), and answers {status} to that",
+        hint="try again later, or ask whoever runs the provider",
+    )
 
 
 def is_for(parameters: Mapping[str, Sequence[str]], attempt: Attempt) -> bool:
@@ -111,6 +149,7 @@ def _refusal(error: str) -> SignInError:
             'change the account\'s resource, or leave it out: resource = "none"',
         ),
         "unauthorized_client": ("the provider does not know this use of the client", "check the client_id"),
+        "invalid_client": ("the provider does not know the client, or not its secret", "check the client_id"),
         "server_error": ("the provider had an error of its own", "try again"),
         "temporarily_unavailable": ("the provider is not available now", "try again later"),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,16 @@ STALE_AGE = 60.0
 """Seconds that stale metadata is used before the provider that could not be asked is asked again."""
 
 
+@dataclass(slots=True)
+class _Fetch:
+    """A fetch that is under way, and how many wait for it."""
+
+    task: asyncio.Task[ProviderMetadata]
+    waiting: int = 0
+
+
 class Discovery:
-    """Provider metadata by issuer.
+    """Provider metadata by issuer. However many accounts ask for it at once, the provider is asked once.
 
     Args:
         http: For the requests.
@@ -33,6 +43,7 @@ class Discovery:
         self._http = http
         self._clock = clock
         self._cache: dict[str, tuple[float, ProviderMetadata]] = {}
+        self._fetches: dict[str, _Fetch] = {}
 
     async def metadata(self, issuer: str) -> ProviderMetadata:
         """The issuer's metadata; what is cached also serves, past its age, while the provider cannot be asked.
@@ -44,7 +55,7 @@ class Discovery:
         if cached is not None and self._clock() - cached[0] < MAX_AGE:
             return cached[1]
         try:
-            metadata = await self._fetch(issuer)
+            metadata = await self._shared(issuer)
         except ProviderError:
             if cached is None:
                 raise
@@ -58,6 +69,24 @@ class Discovery:
         cached = self._cache.get(issuer)
         if cached is not None:
             self._cache[issuer] = (self._clock() - MAX_AGE, cached[1])
+
+    async def _shared(self, issuer: str) -> ProviderMetadata:
+        """What the fetch gives that is under way, or a new one; it ends with the last of those who wait for it."""
+        fetch = self._fetches.get(issuer)
+        if fetch is None:
+            fetch = self._fetches[issuer] = _Fetch(asyncio.create_task(self._fetch(issuer), name=f"discover {issuer}"))
+        fetch.waiting += 1
+        try:
+            await asyncio.wait([fetch.task])
+        finally:
+            fetch.waiting -= 1
+            if self._fetches.get(issuer) is fetch and (fetch.task.done() or not fetch.waiting):
+                del self._fetches[issuer]
+                fetch.task.cancel()
+        try:
+            return fetch.task.result()
+        except ProviderError as error:
+            raise error.anew() from None
 
     async def _fetch(self, issuer: str) -> ProviderMetadata:
         seen: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Coroutine, Mapping
 
 ANSWER_LIMIT = 1 << 20
@@ -39,6 +41,23 @@ NOT_SENT = (
 """Errors before any byte of a request has left."""
 
 
+def provider_session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession:
+    """A session for requests to providers; its maker closes it.
+
+    Each request has a connection of its own: a kept one that the provider closes at that moment would look like an
+    answer that was lost, with a token in it. There is no limit that a dead provider could use up for the others.
+
+    Args:
+        tls: Whom to trust, None for whom the system trusts.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=tls or True, limit=0, force_close=True),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as it came: status, header fields (case-insensitive) and body."""
@@ -61,16 +80,24 @@ class ProviderHttp:
         self._session = session
         self._timeout = timeout
 
-    async def get(self, url: str) -> Answer:
-        """GET a JSON document. Raises ProviderError, as `post_form`."""
-        return await self._send("GET", url, None, {})
+    async def get(self, url: str, *, bearer: str = "") -> Answer:
+        """GET a JSON document, with a token that opens it if there is one. Raises ProviderError, as `post_form`."""
+        return await self._send("GET", url, None, _authorized(bearer))
+
+    async def delete(self, url: str, *, bearer: str) -> Answer:
+        """DELETE what the token opens. Raises ProviderError, as `post_form`."""
+        return await self._send("DELETE", url, None, _authorized(bearer))
+
+    async def post_json(self, url: str, document: Mapping[str, Any]) -> Answer:
+        """POST a JSON document. Raises ProviderError, as `post_form`."""
+        return await self._send("POST", url, json.dumps(document).encode(), {"Content-Type": "application/json"})
 
     async def post_form(self, url: str, form: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """POST a form (RFC 6749 appendix B).
 
         Raises:
             ProviderError: an unsafe URL, no connection, a TLS error.
-        AnswerLost: the request may have arrived, but no whole answer came, or too long a one.
+            AnswerLost: the request may have arrived, but no whole answer came, or too long a one.
         """
         fields = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
         return await self._send("POST", url, urlencode(form).encode(), fields)
@@ -142,6 +169,10 @@ def check_endpoint(url: str) -> None:
         raise ProviderError(
             f"{origin} is plain http and not on this machine; no secret is sent there", hint="use https"
         )
+
+
+def _authorized(bearer: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {bearer}"} if bearer else {}
 
 
 def _place(url: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 from typing import Any
 
 from joserfc import jwt
@@ -31,7 +33,7 @@ LEEWAY = 120
 
 
 def check_id_token(
-    id_token: str, jwks: dict[str, Any], *, issuer: str, client_id: str, nonce: str, now: float
+    id_token: str, jwks: dict[str, Any], *, issuer: str, client_id: str, nonce: str | None, now: float
 ) -> dict[str, Any]:
     """The claims of an ID token that holds for this sign-in.
 
@@ -40,7 +42,7 @@ def check_id_token(
         jwks: The provider's key set (RFC 7517 §5).
         issuer: Expected `iss`, exactly.
         client_id: Must be in `aud`, and be `azp` if there is one.
-        nonce: Expected `nonce`.
+        nonce: Expected `nonce`; None where none could be sent (RFC 8628).
         now: Epoch seconds.
 
     Raises:
@@ -55,7 +57,7 @@ def check_id_token(
             aud={"essential": True, "value": client_id},
             exp={"essential": True},
             sub={"essential": True},
-            nonce={"essential": True, "value": nonce},
+            nonce={"essential": nonce is not None, **({} if nonce is None else {"value": nonce})},
         ).validate(token.claims)
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise SignInError(
@@ -66,6 +68,19 @@ def check_id_token(
     if authorized not in (None, client_id) or (isinstance(audience, list) and len(audience) > 1 and not authorized):
         raise SignInError("the provider's ID token was made for another client (azp)")
     return dict(token.claims)
+
+
+def holds_key_of(id_token: str, jwks: dict[str, Any]) -> bool:
+    """Whether the key set has the key that an ID token names; one that names none may be of any of them."""
+    try:
+        named = json.loads(_decoded(id_token.partition(".")[0])).get("kid")
+        return named is None or any(isinstance(key, dict) and key.get("kid") == named for key in jwks["keys"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return True  # what is wrong with it, its check tells
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def _signature_keys(jwks: dict[str, Any]) -> list[Key]:

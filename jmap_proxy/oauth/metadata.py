@@ -11,16 +11,24 @@ from jmap_proxy.origins import split_url
 
 
 class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The members that are used here, by their names in the standards; unknown ones and nulls are passed over."""
+    """The members that are used here, by their names in the standards; unknown ones and nulls are passed over.
+
+    The further endpoints are those of RFC 7591, RFC 8628 §4 and RFC 9126 §5.
+    """
 
     issuer: str
     authorization_endpoint: str = ""
     token_endpoint: str
     jwks_uri: str = ""
     revocation_endpoint: str = ""
+    registration_endpoint: str = ""
+    device_authorization_endpoint: str = ""
+    pushed_authorization_request_endpoint: str = ""
+    require_pushed_authorization_requests: bool = False
     scopes_supported: tuple[str, ...] = ()
     code_challenge_methods_supported: tuple[str, ...] = ()
-    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ()
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
     authorization_response_iss_parameter_supported: bool = False
 
 

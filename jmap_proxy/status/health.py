@@ -52,6 +52,11 @@ class Page(NamedTuple):
     methods: frozenset[str]
     answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
+    @property
+    def takes_forms(self) -> bool:
+        """Whether pages of this listener's own origin may send something here; nobody else's ever may."""
+        return "POST" in self.methods
+
 
 class AdminHandler:
     """Answers the admin listener's requests.
@@ -86,8 +91,8 @@ class AdminHandler:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         try:
-            check_sender(request)
             page = self._pages.get(request.path)
+            check_sender(request, web_origins=_own_origin(request) if page and page.takes_forms else frozenset())
             if page is None:
                 raise NotAnEndpoint(f"there is only {', '.join(self._pages)} here")
             if request.method not in page.methods:
@@ -107,6 +112,16 @@ class AdminHandler:
     async def _metrics(self, _request: web.BaseRequest) -> web.Response:
         text = metrics_text(self._reports(), self._traffic, self._streams(), self._clock())
         return _plain(text, CONTENT_TYPE)
+
+
+def _own_origin(request: web.BaseRequest) -> frozenset[str]:
+    """The origin of the pages that are shown here, as browsers write it; the Host is checked besides.
+
+    A page can neither choose the Origin that its browser sends, nor a Host that is not where it sends to.
+    """
+    if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        return frozenset()
+    return frozenset({f"{request.scheme}://{request.headers.get('Host', '').lower()}"})
 
 
 def _plain(body: bytes, content_type: str) -> web.Response:

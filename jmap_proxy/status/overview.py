@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from jmap_proxy.tokens.losses import likely_end
+from jmap_proxy.tokens.losses import likely_cause, likely_end
 from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.standing import clock_day
 from jmap_proxy.tokens.window import CLOCK_TOLERANCE, Window
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jmap_proxy.tokens.losses import Loss
+    from jmap_proxy.tokens.refusal import Refusal
     from jmap_proxy.tokens.report import TokenReport
     from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -26,6 +27,7 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         told_by: "proxy" if a running proxy told the state, else "store".
         local_key: Whether clients have a key to come in with.
+        likely_cause: Why the sign-ins before this one have ended, "" if nothing is known.
     """
 
     server: str
@@ -44,6 +46,7 @@ class AccountStatus(msgspec.Struct, frozen=True, kw_only=True):
     clock_ahead: float | None = None
     answer_lost: bool = False
     likely_end_at: float | None = None
+    likely_cause: str = ""
 
 
 def account_status(
@@ -56,6 +59,7 @@ def account_status(
     live: TokenReport | None,
     now: float,
     losses: Sequence[Loss] = (),
+    refusal: Refusal | None = None,
 ) -> AccountStatus:
     """How an account is doing.
 
@@ -68,6 +72,7 @@ def account_status(
         live: What /readyz of a running proxy tells of the account.
         now: Epoch seconds.
         losses: Sign-ins of the account that were lost.
+        refusal: The provider's last definite no, None if there is none.
     """
     status = AccountStatus(
         server=server,
@@ -87,12 +92,18 @@ def account_status(
             expires_at=stored.expires_at,
             next_refresh_at=Window.of(stored).soft_at if stored.renewable else None,
             likely_end_at=likely_end(losses, stored.signed_in_at, now),
+            likely_cause=likely_cause(losses),
         )
-    if live is None:
+    if live is not None:
+        fields = msgspec.structs.asdict(live) | {"issuer": issuer}
+        status = msgspec.structs.replace(status, told_by="proxy", **fields)
+        if store_error:
+            return msgspec.structs.replace(status, last_error=store_error)
+    if stored is None or refusal is None or not refusal.concerns(stored) or status.generation != stored.generation:
         return status
-    fields = msgspec.structs.asdict(live) | {"issuer": issuer}
-    told = msgspec.structs.replace(status, told_by="proxy", **fields)
-    return msgspec.structs.replace(told, last_error=store_error) if store_error else told
+    return msgspec.structs.replace(  # the proxy may not have had to find out yet
+        status, state=State.NEEDS_LOGIN, last_error=refusal.reason, last_error_at=refusal.refused_at
+    )
 
 
 def in_words(moment: float | None, now: float) -> str:
@@ -100,6 +111,8 @@ def in_words(moment: float | None, now: float) -> str:
     if moment is None:
         return "-"
     distance = abs(moment - now)
+    if distance < 1:
+        return "just now"
     if distance < 120:  # noqa: PLR2004
         amount = f"{distance:.0f} s"
     elif distance < 7200:  # noqa: PLR2004
@@ -125,7 +138,8 @@ def clock_warnings(accounts: Mapping[str, AccountStatus]) -> list[str]:
 def foretold_ends(accounts: Mapping[str, AccountStatus]) -> list[str]:
     """A line for each account whose sign-ins have ended at regular intervals."""
     return [
-        f"{name}: likely next sign-in needed on {clock_day(account.likely_end_at)}, as the sign-ins before it ended."
+        f"{name}: likely next sign-in needed on {clock_day(account.likely_end_at)}, "
+        f"{account.likely_cause or 'as the sign-ins before it ended'}."
         for name, account in accounts.items()
         if account.likely_end_at is not None
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -17,10 +16,9 @@ import jinja2
 from markupsafe import Markup
 
 from jmap_proxy import __version__
-from jmap_proxy.origins import parse_origin
+from jmap_proxy.status.card import TONES, AccountCard, account_card
 from jmap_proxy.status.overview import in_words
 from jmap_proxy.status.plot import plot
-from jmap_proxy.tokens.report import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,87 +27,9 @@ if TYPE_CHECKING:
     from jmap_proxy.status.traffic import Minute, Trouble
     from jmap_proxy.tokens.report import TokenReport
 
-_STATES = {
-    State.OK: ("good", "Signed in"),
-    State.RETRYING: ("warn", "The provider does not answer; it is tried again"),
-    State.UNSAVED: ("warn", "Signed in, but the latest tokens are not saved"),
-    State.STORE_ERROR: ("bad", "The stored tokens cannot be read"),
-    State.CLIENT_REFUSED: ("bad", "The provider refuses the client"),
-    State.NEEDS_LOGIN: ("bad", "A new sign-in is needed"),
-}
 
-_MENDS = {
-    State.OK: "",
-    State.RETRYING: "Look whether the provider and the network are well; nothing is lost.",
-    State.UNSAVED: "See that the state folder can be written to; do not restart before this says “Signed in”.",
-    State.STORE_ERROR: "See that the state folder can be read; the files are left as they are.",
-    State.CLIENT_REFUSED: "Compare client_id, its secret, scopes and resource with what the provider knows.",
-    State.NEEDS_LOGIN: "Press “Sign in again”, or run jmap-proxy login.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AccountCard:
-    """An account as the page shows it, in words.
-
-    Attributes:
-        anchor: Its id in the document.
-        tone: "good", "warn" or "bad".
-        life: Percent of the access token's life that is left, None if that is not known.
-        facts: Terms and what there is to say of each.
-        sign_in_url: Where a sign-in that is under way goes on, "" if none is.
-    """
-
-    name: str
-    anchor: str
-    server: str
-    issuer: str
-    tone: str
-    state: str
-    life: int | None
-    facts: tuple[tuple[str, str], ...]
-    trouble: str
-    mend: str
-    sign_in_told: str
-    sign_in_url: str
-    sign_in_host: str
-
-
-def account_card(
-    number: int, name: str, server: str, report: TokenReport, progress: Progress | None, now: float
-) -> AccountCard:
-    """How the page shows an account.
-
-    Args:
-        number: Its place on the page.
-        name: Of the account.
-        server: Of the configuration.
-        report: How it is doing.
-        progress: Of a sign-in that was begun from the page, None if there was none.
-        now: Epoch seconds.
-    """
-    tone, state = _STATES[report.state]
-    url = progress.url if progress else ""
-    facts = {
-        "Token expires": in_words(report.expires_at, now),
-        "Next refresh": in_words(report.next_refresh_at, now),
-        "Token generation": str(report.generation or "-"),
-    }
-    return AccountCard(
-        name=name,
-        anchor=f"account-{number}",
-        server=server,
-        issuer=report.issuer,
-        tone=tone,
-        state=state,
-        life=_life_left(report, now),
-        facts=tuple(facts.items()),
-        trouble=report.last_error,
-        mend=_MENDS[report.state],
-        sign_in_told=progress.told if progress else "",
-        sign_in_url=url,
-        sign_in_host=parse_origin(url).host if url else "",
-    )
+MOST_ERRORS = 20
+"""That are shown; of 1,000 accounts there can be many."""
 
 
 def page_html(
@@ -121,8 +41,9 @@ def page_html(
     *,
     csrf: str,
     now: float,
+    notice: str = "",
 ) -> str:
-    """The whole page.
+    """The whole page; the accounts that need somebody come first.
 
     Args:
         reports: By account.
@@ -132,31 +53,45 @@ def page_html(
         troubles: The last errors, the newest first.
         csrf: What a form must bring back.
         now: Epoch seconds.
+        notice: What became of the form that has just been sent, "" for nothing to tell.
     """
     cards = [
         account_card(number, name, servers.get(name, ""), report, progress.get(name), now)
         for number, (name, report) in enumerate(reports.items(), 1)
     ]
-    ill = sum(card.tone == "bad" for card in cards)
+    tone, summary = summary_of(cards)
     return _template().render(
-        title=f"jmap-proxy: {ill} of {len(cards)} accounts need you" if ill else "jmap-proxy: all is well",
+        tone=tone,
+        summary=summary,
+        notice=notice,
         style=_style(),
         version=__version__,
-        told_at=datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        accounts=cards,
+        told_at=datetime.fromtimestamp(now, UTC),
+        accounts=sorted(cards, key=lambda card: TONES.index(card.tone)),
         plot=plot([(minute.requests, minute.errors) for minute in minutes]),
-        errors=[
-            {
-                "detail": trouble.detail,
-                "account": trouble.account,
-                "request_id": trouble.request_id,
-                "mend": trouble.mend,
-                "when": in_words(trouble.at, now),
-            }
-            for trouble in troubles
-        ],
+        errors=[(trouble, in_words(trouble.at, now)) for trouble in troubles[:MOST_ERRORS]],
+        more_errors=max(0, len(troubles) - MOST_ERRORS),
         csrf=csrf,
     )
+
+
+def summary_of(cards: Sequence[AccountCard]) -> tuple[str, str]:
+    """The page in a line, and its tone."""
+    if not cards:
+        return "warn", "There are no accounts yet"
+    ill = {tone: [card.name for card in cards if card.tone == tone] for tone in TONES}
+    if ill["bad"]:
+        return "bad", f"{_number(ill['bad'], len(cards))} you"
+    if ill["warn"]:
+        return "warn", f"{_number(ill['warn'], len(cards))} watching"
+    return "good", "All is well"
+
+
+def _number(names: Sequence[str], of: int) -> str:
+    """How many of them need something."""
+    if of == 1:
+        return "The account needs"
+    return f"{len(names)} of {of} accounts need{'s' if len(names) == 1 else ''}"
 
 
 @functools.cache
@@ -176,12 +111,7 @@ def _style() -> Markup:
 
 @functools.cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     return environment.from_string(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
-
-
-def _life_left(report: TokenReport, now: float) -> int | None:
-    if report.expires_at is None or report.obtained_at is None or report.expires_at <= report.obtained_at:
-        return None
-    share = (report.expires_at - now) / (report.expires_at - report.obtained_at)
-    return round(100 * min(1.0, max(0.0, share)))

@@ -21,6 +21,12 @@ TIME_LIMIT = 600.0
 URL_PATIENCE = 15.0
 """Seconds until there is a URL to go to; finding the provider takes one or two requests."""
 
+ASKING = "The provider is asked for its sign-in page. Reload this page in a moment."
+UNDER_WAY = "The sign-in goes on at the provider. Reload this page when you are done there."
+GIVEN_UP = "The sign-in was given up; nothing has changed."
+TOO_LONG = "The sign-in took too long and was given up; nothing has changed."
+UNFORESEEN = "The sign-in did not succeed, in an unforeseen way; see the log."
+
 log = structlog.get_logger("jmap_proxy.status")
 
 
@@ -30,10 +36,14 @@ class Progress:
 
     Attributes:
         told: In words.
+        at: Since when, in epoch seconds.
+        outcome: "good" or "bad" of one that is over, "" of one that is under way.
         url: Where it goes on in the browser, "" if it does not.
     """
 
     told: str
+    at: float
+    outcome: str = ""
     url: str = field(default="", repr=False)
 
 
@@ -43,13 +53,16 @@ class SignInAgain:
     Args:
         flow: Signs an account in: is given its name, and what to call with the URL for the browser; gives the name of
             the user. Raises JmapProxyError, and then has saved nothing.
+        clock: Epoch seconds.
         time_limit: Seconds that a sign-in may take.
     """
 
-    def __init__(self, flow: SignInFlow, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, flow: SignInFlow, clock: Callable[[], float], time_limit: float = TIME_LIMIT) -> None:
         self._flow = flow
+        self._clock = clock
         self._time_limit = time_limit
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._given_up: set[asyncio.Task[None]] = set()
         self._progress: dict[str, Progress] = {}
 
     @property
@@ -59,47 +72,65 @@ class SignInAgain:
 
     async def begin(self, account: str) -> None:
         """Begin a sign-in, in the place of one that is under way; returns when there is a URL to go to, or an error."""
-        await self._end(account)
+        while account in self._tasks:  # another one may begin while this waits
+            await self._end(account)
         known = asyncio.Event()
-        self._progress[account] = Progress("The provider is asked for its sign-in page.")
-        self._tasks[account] = asyncio.create_task(self._run(account, known), name=f"sign in {account}")
+        self._tell(account, ASKING)
+        task = self._tasks[account] = asyncio.create_task(self._run(account, known), name=f"sign in {account}")
         waiting = asyncio.create_task(known.wait())
         try:
-            await asyncio.wait(
-                [self._tasks[account], waiting], timeout=URL_PATIENCE, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait([task, waiting], timeout=URL_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
 
+    def forget(self, account: str) -> None:
+        """Give up what is under way for an account, and tell nothing of it any more: it has gone or changed."""
+        self._progress.pop(account, None)
+        task = self._tasks.pop(account, None)
+        if task is not None:
+            task.cancel()
+            self._given_up.add(task)
+            task.add_done_callback(self._given_up.discard)
+
     async def close(self) -> None:
         """Give up all that are under way; nothing of them is saved."""
-        for account in list(self._tasks):
-            await self._end(account)
+        await asyncio.gather(*map(self._end, list(self._tasks)))
+        if self._given_up:
+            await asyncio.wait(self._given_up)
 
     async def _run(self, account: str, known: asyncio.Event) -> None:
+        this = asyncio.current_task()
+
+        def tell(told: str, outcome: str = "", url: str = "") -> None:
+            if self._tasks.get(account) is this:  # else it has been given up
+                self._tell(account, told, outcome, url)
+
         def show(url: str) -> None:
-            self._progress[account] = Progress("The sign-in goes on at the provider. Reload this page afterwards.", url)
+            tell(UNDER_WAY, url=url)
             known.set()
 
         try:
             async with asyncio.timeout(self._time_limit):
                 username = await self._flow(account, show)
         except TimeoutError:
-            self._progress[account] = Progress("The sign-in took too long and was given up; nothing has changed.")
+            tell(TOO_LONG, "bad")
         except JmapProxyError as error:
             log.warning("sign-in from the page failed", account=account, detail=error.detail, hint=error.hint)
             mend = f" Mend: {error.hint}." if error.hint else ""
-            self._progress[account] = Progress(f"The sign-in did not succeed: {error.detail}.{mend}")
+            tell(f"The sign-in did not succeed: {error.detail}.{mend}", "bad")
         except Exception:
             log.exception("sign-in from the page failed", account=account)
-            self._progress[account] = Progress("The sign-in did not succeed, in an unforeseen way; see the log.")
+            tell(UNFORESEEN, "bad")
         else:
             log.info("signed in from the page", account=account)
-            self._progress[account] = Progress(f"Signed in anew as {username}.")
+            tell(f"Signed in anew as {username}." if username else "Signed in anew.", "good")
 
     async def _end(self, account: str) -> None:
         task = self._tasks.pop(account, None)
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
-            self._progress[account] = Progress("The sign-in was given up; nothing has changed.")
+            self._tell(account, GIVEN_UP, "bad")
+
+    def _tell(self, account: str, told: str, outcome: str = "", url: str = "") -> None:
+        self._progress[account] = Progress(told, self._clock(), outcome, url)

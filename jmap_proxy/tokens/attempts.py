@@ -27,10 +27,11 @@ class Attempts:
 
     async def open_attempt(self, tokens: TokenSet) -> Attempt | None:
         """The attempt that may have spent the refresh token of these, None if there is none."""
-        attempt = self._open
-        if attempt is None:
-            with contextlib.suppress(StoreError):  # a note that cannot be read must not stop the refresh
-                attempt = await self._store.attempt()
+        if self._open is not None and self._open.concerns(tokens):
+            return self._open
+        attempt = None
+        with contextlib.suppress(StoreError):  # a note that cannot be read must not stop the refresh
+            attempt = await self._store.attempt()
         return attempt if attempt is not None and attempt.concerns(tokens) else None
 
     async def begin(self, attempt: Attempt) -> None:

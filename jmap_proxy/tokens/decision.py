@@ -6,6 +6,9 @@ import enum
 
 from jmap_proxy.tokens.window import Freshness
 
+PATIENCE = 4.0
+"""Seconds that a request waits for the identity provider; clients give up after 5 (measured: mujmap, himalaya)."""
+
 
 class Step(enum.Enum):
     """The next step for a request that needs a token."""
@@ -35,3 +38,13 @@ def decide(freshness: Freshness, *, renewable: bool, backing_off: bool) -> Step:
     if backing_off or not renewable:
         return Step.USE
     return Step.USE_AND_REFRESH if freshness is Freshness.AGEING else Step.WAIT
+
+
+def longest_wait(freshness: Freshness, patience: float) -> float:
+    """Seconds to wait for a new token: who has a living one to send does not wait longer than clients do.
+
+    Args:
+        freshness: Of the current token.
+        patience: Seconds that the caller would wait.
+    """
+    return patience if freshness is Freshness.EXPIRED else min(patience, PATIENCE)

@@ -7,6 +7,7 @@ in use; here are the others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from jmap_proxy.tokens.window import share_of
@@ -27,6 +28,9 @@ INTERVAL = 600.0
 PAUSE = 1.0
 """Seconds between two refreshes of one round."""
 
+PATIENCE = 5.0
+"""Seconds for one of them; one that takes longer goes on by itself, and the next account's turn comes."""
+
 
 class Renewable(Protocol):
     """Somebody whose tokens can be renewed: a TokenRefresher."""
@@ -36,7 +40,7 @@ class Renewable(Protocol):
         """The current ones."""
 
     async def renew(self) -> None:
-        """Renew them now. Never raises."""
+        """Renew them now, and go on with that also if the caller is cancelled. Never raises."""
 
 
 def renew_at(tokens: TokenSet, idle: float) -> float:
@@ -50,12 +54,13 @@ def renew_at(tokens: TokenSet, idle: float) -> float:
 
 
 class KeepAlive:
-    """Renews the tokens of idle accounts, one after the other.
+    """Renews the tokens of idle accounts, one after the other; none holds up the next one for long.
 
     Args:
         accounts: By name, each with the seconds that it may be idle (0: not renewed).
         clock: Epoch seconds.
         sleep: Waits for so many seconds.
+        patience: Seconds for each account.
     """
 
     def __init__(
@@ -63,10 +68,12 @@ class KeepAlive:
         accounts: Mapping[str, tuple[Renewable, float]],
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: float = PATIENCE,
     ) -> None:
         self._accounts = accounts
         self._clock = clock
         self._sleep = sleep
+        self._patience = patience
 
     async def run(self) -> None:
         """Go round for ever; to be cancelled."""
@@ -80,5 +87,6 @@ class KeepAlive:
             tokens = account.tokens
             if not idle or tokens is None or not tokens.renewable or self._clock() < renew_at(tokens, idle):
                 continue
-            await account.renew()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(account.renew(), self._patience)
             await self._sleep(PAUSE)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jmap_proxy.tokens.registration import Registration
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class Refreshed:
         scope: The granted scope, "" if the answer does not say.
         id_token: The ID token (OIDC Core §3.1.3.3), "" if none came.
         provider_time: Epoch seconds by the provider's clock, None if it does not say.
+        registration: The client that they were given to, if it was registered in the place of the one before.
     """
 
     access_token: str = field(repr=False)
@@ -24,6 +29,7 @@ class Refreshed:
     scope: str = ""
     id_token: str = field(default="", repr=False)
     provider_time: float | None = field(default=None, compare=False)
+    registration: Registration | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class Transient:
         client_refused: The provider does not accept the client or what it asks for (RFC 6749 §5.2): the configuration
             is wrong, here or there, and the tokens are not.
         provider_time: Epoch seconds by the provider's clock, None if it does not say.
+        error: Its error code, "" if there is none or it is not a known one.
+        mend: The command that helps where trying again alone does not, "" where that is not known.
     """
 
     reason: str
@@ -52,6 +60,8 @@ class Transient:
     answer_lost: bool = False
     client_refused: bool = False
     provider_time: float | None = field(default=None, compare=False)
+    error: str = ""
+    mend: str = ""
 
 
 Outcome = Refreshed | Rejected | Transient

@@ -2,7 +2,8 @@
 
 One refresh at a time, as one task that all waiters share and none can cancel (`asyncio.wait` leaves it alone, as
 `asyncio.shield` would): a waiter that goes away hurts nobody. The task writes the new tokens to disk before any
-waiter sees them. With a valid token no lock is taken and nothing is read or written.
+waiter sees them. With a valid token no lock is taken and nothing is read or written. What a refresh does is in
+`renewal`; here is who starts it, and who waits for it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jmap_proxy.errors import StoreError, UpstreamRefusedToken
-from jmap_proxy.tokens.attempts import Attempts
 from jmap_proxy.tokens.backoff import CoolDown
-from jmap_proxy.tokens.decision import Step, decide
-from jmap_proxy.tokens.history import History
-from jmap_proxy.tokens.journal import Attempt, may_ask, may_replay
-from jmap_proxy.tokens.outcome import Outcome, Refreshed, Rejected, Transient
-from jmap_proxy.tokens.standing import Standing, clock_time
-from jmap_proxy.tokens.store import DamagedError
+from jmap_proxy.tokens.decision import PATIENCE, Step, decide, longest_wait
+from jmap_proxy.tokens.outcome import Outcome, Transient
+from jmap_proxy.tokens.renewal import Renewal
+from jmap_proxy.tokens.standing import Standing
 from jmap_proxy.tokens.unsaved import UnsavedTokens
-from jmap_proxy.tokens.window import Freshness, Window
+from jmap_proxy.tokens.window import Freshness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,8 +33,11 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
 
-PATIENCE = 4.0
-"""Seconds that a request waits for the identity provider; clients give up after 5 (measured: mujmap, himalaya)."""
+LAST_TURN = 1.0
+"""Seconds that a refresh is given at the end to get the lock, with which it goes on to its own end."""
+
+TICK = 0.05
+"""Seconds by which a timer and the wall clock may differ."""
 
 log = structlog.get_logger("jmap_proxy.tokens")
 
@@ -53,6 +54,7 @@ class TokenRefresher:
         patience: Seconds that a caller waits for the shared refresh at most.
         replay: What the provider does about a refresh token that comes twice.
         lost: Called with the sign-in's id and the reason when it is found to be lost; other processes find it too.
+        sleep: Waits for so many seconds.
     """
 
     def __init__(
@@ -66,29 +68,29 @@ class TokenRefresher:
         patience: float = PATIENCE,
         replay: Replay = "strict",
         lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._account = account
         self._store = store
-        self._grant = grant
         self._clock = clock
         self._jitter = jitter
         self._patience = patience
-        self._replay: Replay = replay
-        self._lost = lost
+        self._sleep = sleep
         self._standing = Standing(account)
-        self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error)
-        self._attempts = Attempts(account, store)
-        self._history = History(store)
+        self._unsaved = UnsavedTokens(store, jitter, self._standing.clear_error, patience=patience / 2)
+        self._renewal = Renewal(
+            account, store, grant, self._standing, self._unsaved, clock=clock, replay=replay, lost=lost
+        )
         self._cool_down = CoolDown()
-        self._refused = ""
+        self._in_line = False
         self._task: asyncio.Task[None] | None = None
         self._overdue: asyncio.Task[None] | None = None
+        self._replay: asyncio.Task[None] | None = None
 
     @property
     def sign_in_id(self) -> str:
         """Of the sign-in whose tokens are in use, "" if there are none."""
-        tokens = self._standing.tokens
-        return tokens.sign_in_id if tokens is not None else ""
+        return self._standing.sign_in_id
 
     async def ensure_valid_token(self) -> str:
         """An access token that is valid now; refreshes it first where that is due.
@@ -117,7 +119,7 @@ class TokenRefresher:
         if self._standing.is_current(rejected):
             if self._cool_down.holds(self._clock()):
                 raise self._refused_error()
-            self._refused = rejected
+            self._renewal.refused = rejected
             generation = self._standing.generation
             await self._join(self._start())
             if self._standing.is_current(rejected):
@@ -158,13 +160,13 @@ class TokenRefresher:
             self._standing.be_unreadable(error, self._clock())
         else:
             if stored is not None:
-                await self._take_up(stored)
+                await self._renewal.take_up(stored)
+                await self._renewal.recall(stored)
                 await self._resume(stored)
 
     async def _resume(self, stored: TokenSet) -> None:
         """Ask at once for an answer that was lost when this process' predecessor died, while it may be had."""
-        attempt = await self._attempts.open_attempt(stored)
-        if attempt is not None and may_replay(attempt, self._replay, self._clock()):
+        if await self._renewal.may_replay(stored):
             self._start()
 
     async def look(self) -> None:
@@ -174,9 +176,9 @@ class TokenRefresher:
         if self._standing.tokens is not tokens:
             return  # what was read may be older than what has come meanwhile
         if stored is None and tokens is not None:
-            self._forget()
-        elif stored is not None and self._is_news(stored):
-            await self._take_up(stored)
+            self._renewal.forget()
+        elif stored is not None and self._renewal.is_news(stored):
+            await self._renewal.take_up(stored)
 
     async def wait_saved(self) -> None:
         """Wait until a refresh that is under way has ended and nothing is in memory only."""
@@ -185,9 +187,17 @@ class TokenRefresher:
         await self._unsaved.wait_saved()
 
     async def close(self) -> None:
-        """Let a refresh that is under way come to its end, and try once more to save what could not be saved."""
+        """Let a refresh that is under way come to its end, and try once more to save what could not be saved.
+
+        One that does not get the lock has asked nobody, and is given up.
+        """
+        self._drop_replay()
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=min(LAST_TURN, self._patience))
+            if self._in_line:
+                self._task.cancel()
             await asyncio.wait([self._task])
+            self._drop_replay()  # of the refresh that has just ended
         await self._unsaved.close()
 
     async def _ensure_slowly(self) -> str:
@@ -207,21 +217,24 @@ class TokenRefresher:
 
     async def _join(self, task: asyncio.Task[None]) -> None:
         """Wait for the shared refresh, `patience` seconds at most; the caller looks at what came of it."""
-        done, _ = await asyncio.wait([task], timeout=self._patience)
+        patience = longest_wait(self._standing.freshness(self._clock()), self._patience)
+        done, _ = await asyncio.wait([task], timeout=patience)
         if not done:
             self._overdue = task
 
     def _start(self) -> asyncio.Task[None]:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._refresh(), name=f"refresh {self._account}")
+            self._task = asyncio.create_task(self._refresh(self._standing.tokens), name=f"refresh {self._account}")
         return self._task
 
-    async def _refresh(self) -> None:
-        """The shared task. Never raises; what came of it is in the standing."""
+    async def _refresh(self, before: TokenSet | None) -> None:
+        """The shared task, which renews these tokens. Never raises; what came of it is in the standing."""
         store_error = None
+        self._in_line = True
         try:
             async with self._unsaved.lock():
-                outcome = await self._refresh_locked()
+                self._in_line = False
+                outcome = await self._renewal.renew(before)
         except StoreError as error:
             if self._standing.tokens is None:
                 self._standing.be_unreadable(error, self._clock())
@@ -232,139 +245,35 @@ class TokenRefresher:
             log.exception("refresh failed in an unforeseen way", account=self._account)
             outcome = Transient(f"unforeseen: {type(error).__name__}")
         finally:
-            self._refused = ""
+            self._renewal.refused = ""
+            self._in_line = False
         if isinstance(outcome, Transient):
-            self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
+            wait = self._standing.fail(outcome, self._clock(), self._jitter(), store_error)
+            await self._replay_in(wait)
 
-    async def _refresh_locked(self) -> Outcome | None:
-        """With the lock held: adopt what another process has stored, or ask the provider. None: not asked."""
-        stored = await self._stored()
-        if stored is None:
-            self._forget()
-            return None
-        if self._is_news(stored):
-            await self._take_up(stored)
-            if self._standing.freshness(self._clock()) in (Freshness.FRESH, Freshness.AGEING):
-                return None
-        current = self._standing.tokens
-        tokens = stored if current is None or stored.supersedes(current) else current
-        if not tokens.renewable:
-            self._lose("the token is of no use any more and the provider gave no refresh token", tokens)
-            return None
-        if self._standing.is_refused(tokens.refresh_token) or self._standing.back_off.holds(self._clock()):
-            return None
-        return await self._ask(tokens)
+    async def _replay_in(self, seconds: float) -> None:
+        """Ask again by itself, where an answer was lost and can still be had then; no request may come in that time."""
+        tokens = self._standing.tokens
+        if tokens is not None and await self._renewal.may_replay(tokens, in_seconds=seconds):
+            self._drop_replay()
+            self._replay = asyncio.create_task(self._start_in(seconds), name=f"replay {self._account}")
 
-    async def _ask(self, tokens: TokenSet) -> Outcome | None:
-        """Ask the provider, unless an answer that was lost before speaks against it."""
-        attempt, now = await self._attempts.open_attempt(tokens), self._clock()
-        refused = tokens.access_token == self._refused
-        freshness = Window.of(tokens).freshness(now)
-        if attempt is not None and not may_ask(attempt, tokens, self._replay, freshness, now, refused=refused):
-            self._standing.wait_for_the_end(attempt.asked_at, now)
-            return None
-        outcome = await self._request(tokens, attempt)
-        if isinstance(outcome, Transient) and outcome.answer_lost:
-            attempt = await self._attempts.open_attempt(tokens)
-            if attempt is not None and may_replay(attempt, self._replay, self._clock()):
-                outcome = await self._request(tokens, attempt)
-        if isinstance(outcome, Rejected):
-            await self._confirm_rejection(tokens, outcome, attempt)
-        elif isinstance(outcome, Refreshed) and self._standing.freshness(self._clock()) is Freshness.EXPIRED:
-            return Transient("the new token had expired when it came")
-        return outcome
+    async def _start_in(self, seconds: float) -> None:
+        await self._sleep(seconds + TICK)
+        self._start()
 
-    async def _request(self, tokens: TokenSet, earlier: Attempt | None) -> Outcome:
-        """One request to the provider, noted beforehand; new tokens are kept.
-
-        An `earlier` attempt whose answer was lost stays the one that is noted, until there are new tokens: it may have
-        spent the refresh token, and explains a refusal to whoever is refused again after a restart.
-        """
-        asked_at = self._clock()  # before, since the life may be counted from any moment after
-        await self._attempts.begin(earlier or Attempt.of(tokens, asked_at))
-        outcome = await self._grant(tokens)
-        self._standing.compare_clocks(outcome.provider_time, asked_at, self._clock())
-        if isinstance(outcome, Refreshed):
-            known = await self._keep(tokens.renewed(outcome, obtained_at=asked_at))
-        else:
-            known = earlier is None and not (isinstance(outcome, Transient) and outcome.answer_lost)
-        if known:
-            await self._attempts.end()
-        return outcome
-
-    async def _keep(self, renewed: TokenSet) -> bool:
-        """Store the new tokens, then show them. If the disk does not take them they are served from memory.
-
-        Returns:
-            Whether they are stored.
-        """
-        try:
-            await self._store.save(renewed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, a rotated refresh token must not be thrown away
-            hint = error.hint if isinstance(error, StoreError) else ""
-            told = str(error) if isinstance(error, StoreError) else f"unforeseen: {type(error).__name__}"
-            self._adopt(renewed)
-            self._unsaved.keep(renewed)
-            self._standing.note(told, self._clock())
-            log.error("new tokens are not saved", account=self._account, error=told, hint=hint)
-            return False
-        self._adopt(renewed)
-        log.info("token refreshed", account=self._account, generation=renewed.generation)
-        return True
-
-    async def _confirm_rejection(self, tried: TokenSet, outcome: Rejected, attempt: Attempt | None) -> None:
-        """A refusal counts only if the store still holds the refused refresh token.
-
-        Args:
-            tried: Whose refresh token was refused.
-            outcome: The refusal.
-            attempt: An earlier one whose answer was lost, None if there was none.
-        """
-        stored = await self._stored()
-        if stored is not None and stored.refresh_token != tried.refresh_token and self._is_news(stored):
-            await self._take_up(stored)
-            return
-        reason = f"the provider refused the refresh token ({outcome.error})"
-        if attempt is not None:
-            reason += f": the answer of {clock_time(attempt.asked_at)} was lost, and it was spent then"
-        elif cause := await self._history.note(tried, self._clock()):
-            reason += f": {cause}"
-        self._lose(reason, tried)
-
-    def _lose(self, reason: str, tokens: TokenSet) -> None:
-        if self._standing.lose(reason, tokens.refresh_token, self._clock()):
-            self._lost(tokens.sign_in_id, reason)
-
-    async def _stored(self) -> TokenSet | None:
-        """What is stored; the tokens in memory stand in for a damaged file, which the next ones replace."""
-        try:
-            return await self._store.load()
-        except DamagedError:
-            if self._standing.tokens is None:
-                raise
-            return self._standing.tokens
-
-    def _is_news(self, stored: TokenSet) -> bool:
-        return stored.supersedes(self._standing.tokens) and stored.access_token != self._refused
-
-    async def _take_up(self, tokens: TokenSet) -> None:
-        """As `_adopt`, for tokens of a sign-in that may be new here."""
-        before = self.sign_in_id
-        self._adopt(tokens)
-        if tokens.sign_in_id != before:
-            self._standing.likely_end_at = await self._history.likely_end(tokens, self._clock())
-
-    def _adopt(self, tokens: TokenSet) -> None:
-        self._standing.adopt(tokens)
-        self._unsaved.drop()
-
-    def _forget(self) -> None:
-        """Another process has signed the account out."""
-        self._standing.forget(self._clock())
-        self._unsaved.drop()
+    def _drop_replay(self) -> None:
+        if self._replay is not None:
+            self._replay.cancel()
 
     def _failure(self) -> JmapProxyError:
         """Why there is no token to give."""
+        if self._in_line and self._task is self._overdue:
+            return StoreError(
+                f"account {self._account!r}: another process holds the lock of its tokens",
+                hint="if that does not pass, see whether another jmap-proxy hangs, or cannot save its tokens",
+                retry_after=1.0,
+            )
         asking = self._task is not None and not self._task.done()
         return self._standing.failure(self._clock(), asking=asking)
 
@@ -385,13 +294,14 @@ async def create_token_refresher(
     patience: float = PATIENCE,
     replay: Replay = "strict",
     lost: Callable[[str, str], None] = lambda _sign_in_id, _reason: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> TokenRefresher:
     """A refresher that has taken up what the store holds; the arguments are those of `TokenRefresher`.
 
     An account that is not signed in, or whose file cannot be read, gives a refresher that says so.
     """
     refresher = TokenRefresher(
-        account, store, grant, clock=clock, jitter=jitter, patience=patience, replay=replay, lost=lost
+        account, store, grant, clock=clock, jitter=jitter, patience=patience, replay=replay, lost=lost, sleep=sleep
     )
     await refresher.start()
     return refresher

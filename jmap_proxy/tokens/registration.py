@@ -17,6 +17,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         client_secret_expires_at: Epoch seconds, 0 if it does not expire.
         token_endpoint_auth_method: How the client proves who it is, "none" for a public one.
         redirect_uris: Where the browser may be sent back to; the port of a loopback address is free (RFC 8252 §7.3).
+        scope: What the client may ask for, separated by blanks, as far as the provider told.
         registered_at: Epoch seconds.
         registration_client_uri: Where the registration is managed (RFC 7592), "" if nowhere.
         registration_access_token: What that takes, "" if nothing.
@@ -28,6 +29,7 @@ class Registration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     client_secret_expires_at: float = 0.0
     token_endpoint_auth_method: str = "none"  # noqa: S105 - the name of a method
     redirect_uris: tuple[str, ...] = ()
+    scope: str = ""
     registered_at: Moment
     registration_client_uri: str = ""
     registration_access_token: str = ""

@@ -50,6 +50,11 @@ class Standing:
         return self.tokens.generation if self.tokens else 0
 
     @property
+    def sign_in_id(self) -> str:
+        """Of the sign-in whose tokens are in use, "" if there are none."""
+        return self.tokens.sign_in_id if self.tokens else ""
+
+    @property
     def renewable(self) -> bool:
         """False once it is known that only the user can get new tokens."""
         return self._lost is None
@@ -112,13 +117,14 @@ class Standing:
         self._lost_refresh_token = None
         self.note(str(error), now)
 
-    def fail(self, outcome: Transient, now: float, jitter: float, store_error: StoreError | None = None) -> None:
-        """A refresh failed for a passing reason, maybe one of the store's."""
+    def fail(self, outcome: Transient, now: float, jitter: float, store_error: StoreError | None = None) -> float:
+        """A refresh failed for a passing reason, maybe one of the store's; the seconds to wait before the next one."""
         self._store_error = store_error
         self._failure = outcome
         wait = self.back_off.fail(now, jitter, outcome.retry_after)
         self.note(outcome.reason, now)
         log.warning("refresh failed, will retry", account=self._account, reason=outcome.reason, wait=round(wait, 1))
+        return wait
 
     def wait_for_the_end(self, lost_at: float, now: float) -> None:
         """The answer to a refresh was lost: the access token is used up before the provider is asked again."""
@@ -154,7 +160,8 @@ class Standing:
             return self._store_error.anew()
         reason = self._last_error or "no answer yet"
         if self._failure is not None and self._failure.client_refused:
-            return ClientRefused(self._account, reason, retry_after=max(1.0, self.back_off.until - now))
+            wait, mend = max(1.0, self.back_off.until - now), self._failure.mend
+            return ClientRefused(self._account, reason, retry_after=wait, mend=mend)
         return TokenDelayed(
             f"account {self._account!r}: no token from the identity provider: {reason}",
             hint="it is tried again by itself; jmap-proxy status tells more",

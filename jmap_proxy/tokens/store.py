@@ -23,6 +23,7 @@ from jmap_proxy.locks import async_file_lock
 from jmap_proxy.tokens.envelope import EnvelopeError, NewerFormError, key_id_of, seal, unseal
 from jmap_proxy.tokens.journal import Attempt, read_attempt
 from jmap_proxy.tokens.losses import Loss, with_loss
+from jmap_proxy.tokens.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,6 +40,9 @@ PREVIOUS = ".previous"
 
 DAMAGED = ".damaged"
 """Ends the name of a damaged token file that was set aside."""
+
+REFUSED = ".refused"
+"""Ends the name of the file that says that a sign-in is gone, and why."""
 
 LOSSES_KEPT = 10
 """Lost sign-ins of an account that are remembered."""
@@ -75,6 +79,12 @@ class TokenStore(Protocol):
 
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Note that a sign-in was lost; all losses that are known, the oldest first. Raises StoreError."""
+
+    async def refusal(self) -> Refusal | None:
+        """The provider's last definite no, None if there is none. Raises StoreError."""
+
+    async def note_refusal(self, refusal: Refusal) -> None:
+        """Note a definite no for whoever starts later. Raises StoreError."""
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Held over read → network → write, against other processes. Raises StoreError."""
@@ -250,6 +260,15 @@ class FileTokenStore:
         await asyncio.to_thread(files.write_durably, self._beside(".losses"), msgspec.json.encode(known) + b"\n")
         return known
 
+    async def refusal(self) -> Refusal | None:
+        """See `TokenStore`; a note that cannot be understood counts as none."""
+        raw = await asyncio.to_thread(files.read_private, self._beside(REFUSED))
+        return _parsed(raw, Refusal) if raw is not None else None
+
+    async def note_refusal(self, refusal: Refusal) -> None:
+        """See `TokenStore`."""
+        await asyncio.to_thread(files.write_durably, self._beside(REFUSED), msgspec.json.encode(refusal) + b"\n")
+
     async def first_to_tell(self, sign_in_id: str) -> bool:
         """Note that the user is told of the loss of that sign-in; False if somebody else has told them already.
 
@@ -266,7 +285,7 @@ class FileTokenStore:
     async def remove(self) -> bool:
         """Forget the account's tokens; whether there were any. Raises StoreError."""
         await self.end_attempt()
-        for suffix in (PREVIOUS, DAMAGED, ".told"):
+        for suffix in (PREVIOUS, DAMAGED, REFUSED, ".told"):
             await asyncio.to_thread(files.remove_durably, self._beside(suffix))
         self._sign_in_id = ""
         return await asyncio.to_thread(files.remove_durably, self.path)

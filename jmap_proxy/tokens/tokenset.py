@@ -11,7 +11,7 @@ from jmap_proxy.tokens.registration import Registration  # noqa: TC001 - msgspec
 if TYPE_CHECKING:
     from jmap_proxy.tokens.outcome import Refreshed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,6 +28,7 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         refresh_token: Goes to the provider's token endpoint; "" if there is none.
         scope: Space-separated scope as granted, as far as the provider told.
         subject: `sub` of the ID token, "" if there was none.
+        username: Of the server's Session at the sign-in (RFC 8620 §2), "" if it told none.
         sign_in_id: Random, the same for all generations of one sign-in.
         signed_in_at: Epoch seconds of the sign-in, 0 if that is not known.
         rotation: Whether the provider gives a new refresh token at a refresh (RFC 6749 §6), as far as was seen.
@@ -47,6 +48,7 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     refresh_token: str
     scope: str = ""
     subject: str = ""
+    username: str = ""
     sign_in_id: str
     signed_in_at: float = 0.0
     rotation: Literal["unknown", "yes", "no"] = "unknown"
@@ -63,8 +65,11 @@ class TokenSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def renewed(self, answer: Refreshed, *, obtained_at: float) -> TokenSet:
         """The next generation; a refresh token that the provider did not rotate is kept (RFC 6749 §6)."""
         refresh_token = answer.refresh_token or self.refresh_token
+        registration = answer.registration or self.registration
         return msgspec.structs.replace(
             self,
+            client_id=answer.registration.client_id if answer.registration else self.client_id,
+            registration=registration,
             access_token=answer.access_token,
             refresh_token=refresh_token,
             rotation=_rotation(self.rotation, rotated=refresh_token != self.refresh_token),

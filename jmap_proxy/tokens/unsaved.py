@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens import backoff
 from jmap_proxy.tokens.store import DamagedError
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from jmap_proxy.tokens.store import TokenStore
     from jmap_proxy.tokens.tokenset import TokenSet
+
+PATIENCE = 5.0
+"""Seconds that a write may take; a slow disk takes one or two."""
 
 log = structlog.get_logger("jmap_proxy.tokens")
 
@@ -32,6 +36,7 @@ class UnsavedTokens:
         jitter: A random number in [0, 1) for the times between two tries.
         saved: Called when there is nothing left to be saved.
         sleep: Waits for so many seconds.
+        patience: Seconds that a write may take until the tokens count as unsaved, `PATIENCE` at most.
     """
 
     def __init__(
@@ -40,11 +45,14 @@ class UnsavedTokens:
         jitter: Callable[[], float],
         saved: Callable[[], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        patience: float = PATIENCE,
     ) -> None:
         self._store = store
         self._jitter = jitter
         self._saved = saved
         self._sleep = sleep
+        self._patience = min(patience, PATIENCE)
+        self._writing: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._held: AsyncExitStack | None = None
@@ -68,6 +76,26 @@ class UnsavedTokens:
                 if self.tokens is None:
                     await self._let_go()
 
+    async def write(self, tokens: TokenSet) -> None:
+        """Store these; to be called with the lock held.
+
+        A write can hang: a keyring that has been locked waits for its user. It goes on then, and no other one begins
+        before it has ended.
+
+        Raises:
+            StoreError: it takes too long, or an earlier one does. And whatever the store raises.
+        """
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._store.save(tokens), name=f"write {tokens.account}")
+            self._writing.add_done_callback(_look_at)
+            done, _ = await asyncio.wait([self._writing], timeout=self._patience)
+            if done:
+                self._writing.result()
+                return
+        raise StoreError(
+            "storing the tokens takes too long", hint="see that the disk answers, and that no keyring is locked"
+        )
+
     def keep(self, tokens: TokenSet) -> None:
         """Try to save these from now on, instead of any earlier ones."""
         self.tokens = tokens
@@ -89,6 +117,8 @@ class UnsavedTokens:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=self._patience)
         if self.tokens is not None and not await self._save():
             log.error("the latest tokens are lost", account=self.tokens.account)
         async with self._turn:
@@ -129,4 +159,10 @@ class UnsavedTokens:
         except DamagedError:
             stored = tokens
         if stored is not None and not stored.supersedes(tokens):
-            await self._store.save(tokens)
+            await self.write(tokens)
+
+
+def _look_at(write: asyncio.Task[None]) -> None:
+    """What became of a write that nobody has waited for to the end; the next one tells."""
+    if not write.cancelled():
+        write.exception()

@@ -14,11 +14,12 @@ import pytest
 
 from jmap_proxy.sandbox import Fault, IdentityProvider, MailServer, MailSettings, ProviderSettings, browse
 from jmap_proxy.sandbox.shapes import cyrus, fastmail, stalwart, twake
+from tests.support.ports import free_port
 from tests.support.program import Ended, Program
-from tests.support.world import basic, free_port
+from tests.support.world import basic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
 ALICE = "alice@example.com"
@@ -63,7 +64,9 @@ class Newcomer:
         """The state folder."""
         return self.folder / "state"
 
-    async def start(self, command: str, *args: str, stdin: int = asyncio.subprocess.DEVNULL, **env: str) -> Program:
+    async def start(
+        self, command: str, *args: str, stdin: int = asyncio.subprocess.DEVNULL, env: Mapping[str, str] | None = None
+    ) -> Program:
         """Start a command as a process."""
         environment = {
             "JMAP_PROXY_STATE": str(self.state),
@@ -71,14 +74,15 @@ class Newcomer:
             "BROWSER": "false",
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
         }
-        return await Program.start(command, *args, env={**environment, **env}, stdin=stdin)
+        return await Program.start(command, *args, env={**environment, **(env or {})}, stdin=stdin)
 
     async def login(self, *args: str, **env: str) -> Ended:
         """Run `login` for alice at this server, with the robot in the browser's place."""
         robot = self.folder / "robot.py"
         robot.write_text(ROBOT)
         browser = f"{sys.executable} {robot} %s"
-        program = await self.start("login", ALICE, "--server", self.mail.session_url, *args, BROWSER=browser, **env)
+        environment = {"BROWSER": browser, **env}
+        program = await self.start("login", ALICE, "--server", self.mail.session_url, *args, env=environment)
         return await program.end()
 
     def saved(self) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from tests.support.world import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,12 +98,23 @@ async def test_each_loss_is_told_once(world: World, key: str) -> None:
     assert await asyncio.to_thread(told.read_text) == LINE * 2
 
 
-async def test_a_loss_that_token_has_found_is_told_by_the_proxy(world: World, key: str) -> None:
-    """The command runs no hook, and does not keep the proxy from it."""
+async def test_a_loss_that_token_has_found_is_told_by_the_proxy(world: World) -> None:
+    """The command runs no hook, and does not keep the proxy from it, which knows at its start and needs no request."""
+    await world.sign_in()
     told = with_hook(world)
     world.idp.revoke_grants()
     await world.age(86400)
     assert (await world.invoke("token", "alice")).code != 0
     assert not await asyncio.to_thread(told.exists)
-    assert await served(world, key) == 503
+    status = json.loads((await world.invoke("status", "--json")).out)
+    assert (status["running"], status["accounts"]["alice"]["state"]) == (False, "needs_login")
+    asked_before = len(world.idp.token_requests)
+    program, _ = await world.serve()
+    async with (
+        aiohttp.ClientSession() as client,
+        client.get(f"http://127.0.0.1:{world.admin_port}/readyz") as ready,
+    ):
+        assert (await ready.json())["accounts"]["alice"]["state"] == "needs_login"
+    assert (await program.end(signal.SIGTERM)).err.count("sign-in needed") == 1
     assert await asyncio.to_thread(told.read_text) == LINE
+    assert len(world.idp.token_requests) == asked_before

@@ -82,7 +82,7 @@ def metadata(name: str, *, known: bool, **overrides: Any) -> Trouble:
 
     def begin(chain: Chain) -> None:
         chain.provider.settings.metadata_overrides = {
-            key: value.replace("ISSUER", chain.provider.issuer) for key, value in overrides.items()
+            key: value.replace("HOST", chain.provider.issuer.partition("//")[2]) for key, value in overrides.items()
         }
 
     def end(chain: Chain) -> None:
@@ -226,6 +226,7 @@ TROUBLES = (
         "token endpoint on a host that does not exist", known=False, token_endpoint="https://nowhere.invalid/token"
     ),
     metadata("token endpoint that does not listen", known=False, token_endpoint="https://127.0.0.1:1/token"),
+    metadata("token endpoint that cannot do TLS", known=False, token_endpoint="https://HOST/token"),
     Trouble("no answer at all", _hang, _let_go),
     lost("answer lost, strict rotation", rotate=True, replay="strict", grace=0, expired=GONE, kept=False),
     lost("answer lost, rotation with a grace", rotate=True, replay="grace", grace=60, expired=SERVED, kept=True),

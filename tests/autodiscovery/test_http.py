@@ -12,8 +12,8 @@ from jmap_proxy.errors import ServerUnreachable
 from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.tls.contexts import client_context
 from tests.support.certificates import private_authority
+from tests.support.ports import free_port
 from tests.support.scripted_server import Scripted
-from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

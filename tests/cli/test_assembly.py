@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import ClientSession, DummyCookieJar
+from joserfc.jwk import ECKey
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import running_proxy
@@ -71,6 +72,48 @@ async def test_a_missing_secret_file_is_a_configuration_error(world: World) -> N
     world.write_config('client_secret_file = "/nonexistent/secret"')
     with pytest.raises(ConfigError, match="client_secret_file"):
         world.assembly().client("alice")
+
+
+def with_key(world: World, content: bytes, mode: int = 0o600) -> Assembly:
+    """Parts of a client that signs with this key file."""
+    path = world.folder / "key.pem"
+    path.write_bytes(content)
+    path.chmod(mode)
+    world.write_config(f'client_key_file = "{path}"', 'client_auth = "private_key_jwt"')
+    return world.assembly()
+
+
+async def test_a_client_signs_with_the_key_of_its_file(world: World) -> None:
+    """PEM or JWK; the sandbox knows the public half."""
+    key = ECKey.generate_key("P-256")
+    world.idp.settings.client_jwks = {"keys": [key.as_dict(private=False)]}
+    for content in (key.as_pem(private=True), json.dumps(key.as_dict(private=True)).encode()):
+        client = with_key(world, content).client("alice")
+        assert client.client_key is not None
+        assert client.method == "private_key_jwt"
+        await world.sign_in()
+    assert "client_assertion" in world.idp.token_requests[-1].form
+
+
+KEY = ECKey.generate_key("P-256").as_pem(private=True)
+
+
+@pytest.mark.parametrize(("content", "mode"), [(b"", 0o600), (b"s3cret", 0o600), (KEY, 0o666), (KEY, 0o602)])
+async def test_a_key_file_that_cannot_be_used_is_a_configuration_error(world: World, content: bytes, mode: int) -> None:
+    """Empty, no key, or one that others can change; the error names the key of the configuration and no more."""
+    with pytest.raises(ConfigError, match=r"accounts\.alice\.client_key_file") as caught:
+        with_key(world, content, mode).client("alice")
+    assert caught.value.hint
+    assert "s3cret" not in str(caught.value)
+
+
+async def test_a_client_proves_itself_as_configured(world: World) -> None:
+    """Whatever the provider says that it takes."""
+    world.idp.settings.client_secret = "s3cret"
+    with_secret(world, b"s3cret")
+    world.config.write_text(f'{world.config.read_text()}\nclient_auth = "client_secret_post"')
+    await world.sign_in()
+    assert world.idp.token_requests[-1].form["client_secret"] == "s3cret"
 
 
 async def test_a_missing_authority_is_a_configuration_error(world: World) -> None:

@@ -58,7 +58,7 @@ async def test_a_registration_of_no_use_is_taken_back(open_world: World) -> None
     async with open_world.assembly() as assembly:
         http = await assembly.provider_http("alice")
         assert chosen.registration is not None
-        await Chosen(chosen.client, chosen.registration, http).remove_if_fresh()
+        await Chosen(chosen.client, chosen.wanted, chosen.registration, http).remove_if_fresh()
     assert open_world.idp.registered_clients == []
 
 

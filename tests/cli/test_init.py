@@ -11,7 +11,7 @@ from jmap_proxy.sandbox import Fault
 if TYPE_CHECKING:
     from tests.support.world import World
 
-COMMANDS = ("demo", "login", "serve", "status", "token", "key", "logout")
+COMMANDS = ("demo", "login", "serve", "status", "token", "key", "logout", "clients", "service", "completion")
 
 
 async def test_help_names_every_command(world: World) -> None:
@@ -28,6 +28,14 @@ async def test_a_wrong_use_is_told(world: World, args: tuple[str, ...]) -> None:
     ended = await world.invoke(*args, config=args[0] != "nonsense")
     assert (ended.code, ended.out) == (2, "")
     assert "Usage:" in ended.err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("stauts", "status"), ("logn", "login"), ("servce", "service")])
+async def test_a_mistyped_command_is_answered_with_the_near_one(world: World, typed: str, meant: str) -> None:
+    """Exit code 2, and what may have been meant."""
+    ended = await world.invoke(typed, config=False)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"'{meant}'" in ended.err
 
 
 @pytest.mark.parametrize("command", ["login", "token", "key", "logout"])

@@ -27,3 +27,35 @@ async def test_a_damaged_key_file_is_told_and_left(world: World) -> None:
     assert (ended.code, ended.out) == (74, "")
     assert "hint: " in ended.err
     assert path.read_bytes() == b"damaged"
+
+
+async def test_a_key_goes_to_a_private_file(world: World) -> None:
+    """It is not printed then; what was there is replaced."""
+    file = world.folder / "alice.key"
+    file.write_text("old")
+    file.chmod(0o644)
+    ended = await world.invoke("key", "alice", "--to", str(file))
+    assert (ended.code, ended.err) == (0, "")
+    key = file.read_text().rstrip("\n")
+    assert world.assembly().local_keys.account_of(key) == "alice"
+    assert key not in ended.out
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_folder_of_others_changes_no_key(world: World) -> None:
+    """It is looked at before the old key stops working."""
+    old = (await world.sign_in()).local_key
+    folder = world.folder / "open"
+    folder.mkdir()
+    folder.chmod(0o777)
+    ended = await world.invoke("key", "alice", "--to", str(folder / "k"))
+    assert (ended.code, ended.out) == (74, "")
+    assert world.assembly().local_keys.account_of(old) == "alice"
+
+
+async def test_a_key_that_cannot_be_written_is_not_lost(world: World) -> None:
+    """It is the one that works by then, so it is printed."""
+    ended = await world.invoke("key", "alice", "--to", str(world.folder / ("k" * 300)))
+    assert ended.code == 74
+    key = ended.out.removeprefix("Local key: ").rstrip("\n")
+    assert world.assembly().local_keys.account_of(key) == "alice"

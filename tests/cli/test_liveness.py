@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from jmap_proxy.cli.liveness import answers
 from jmap_proxy.cli.running import Addresses
 from tests.proxy.support import raw_server
-from tests.support.world import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     import asyncio

@@ -62,6 +62,17 @@ async def test_both_session_urls_are_told(world: World) -> None:
     assert "http://" not in ended.out.partition("\n")[2]
 
 
+async def test_where_settings_for_clients_are_is_told(world: World) -> None:
+    """With the user name that the server told; what is told can be run."""
+    program = await world.start("login", "alice", "--no-browser")
+    await browse(await program.line())
+    told = (await program.end()).out.splitlines()[-1]
+    assert told == "Settings for mail clients: jmap-proxy clients alice --user demo CLIENT"
+    world.config.write_text(world.config.read_text().replace("127.0.0.1:0", "127.0.0.1:8620"))
+    ended = await world.invoke("clients", "alice", "--user", "demo", "mujmap")
+    assert 'username = "demo"' in ended.out
+
+
 async def test_an_accounts_own_port_is_told_first(world: World) -> None:
     """There it may need no key."""
     world.write_config('listen = "127.0.0.1:8630"')

@@ -78,3 +78,29 @@ async def test_a_missing_client_secret_does_not_keep_it_from_being_forgotten(wor
     assert "client_secret_file" in ended.err
     assert "did not confirm" in ended.out
     assert not world.token_file.exists()
+
+
+async def test_a_client_that_registered_itself_goes_too(world: World) -> None:
+    """After the sign-in was revoked as that client; nothing of it stays at the provider."""
+    world.write_config()
+    lines = [line for line in world.config.read_text().splitlines() if not line.startswith("client_id")]
+    world.config.write_text("\n".join(lines))
+    world.idp.settings.registration = "open"
+    await world.sign_in()
+    (client_id,) = world.idp.registered_clients
+    ended = await world.invoke("logout", "alice")
+    assert "the provider has revoked" in ended.out
+    assert world.idp.revocations[-1].form["client_id"] == client_id
+    assert world.idp.registered_clients == []
+
+
+async def test_a_client_that_cannot_be_removed_keeps_nobody_signed_in(world: World) -> None:
+    """What is here is forgotten."""
+    lines = [line for line in world.config.read_text().splitlines() if not line.startswith("client_id")]
+    world.config.write_text("\n".join(lines))
+    world.idp.settings.registration = "open"
+    world.idp.settings.registration_overrides = {"registration_client_uri": None}
+    await world.sign_in()
+    assert (await world.invoke("logout", "alice")).code == 0
+    assert len(world.idp.registered_clients) == 1
+    assert not world.token_file.exists()

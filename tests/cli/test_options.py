@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -71,3 +72,18 @@ def test_it_runs_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_runs_on_uvloop_where_there_is_one() -> None:
     """With the extra installed it is used."""
     assert run(_loop_name()).startswith("uvloop")
+
+
+def test_names_that_nobody_resolves_do_not_keep_files_waiting() -> None:
+    """A resolver that hangs holds a thread for each name; what others do in threads goes on meanwhile."""
+    found, lookups = threading.Event(), 40
+
+    async def main() -> str:
+        hanging = [asyncio.create_task(asyncio.to_thread(found.wait)) for _ in range(lookups)]
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(lambda: "read"), 30)
+        finally:
+            found.set()
+            await asyncio.wait(hanging)
+
+    assert run(main()) == "read"

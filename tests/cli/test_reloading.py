@@ -16,8 +16,8 @@ from jmap_proxy.config import Config, load_config
 from jmap_proxy.errors import ConfigError
 from jmap_proxy.sandbox import Fault
 from tests.cli.test_serve import session_of
+from tests.support.ports import free_port
 from tests.support.program import TIME_LIMIT, Program
-from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable

@@ -22,8 +22,9 @@ from jmap_proxy.config import Account, Config, Hooks, Listen, load_config
 from jmap_proxy.errors import ConfigError, StoreError
 from jmap_proxy.sandbox import Fault
 from tests.support.certificates import private_authority
+from tests.support.ports import free_port
 from tests.support.robot import RobotBrowser
-from tests.support.world import basic, free_port
+from tests.support.world import basic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from tests.support.robot import RobotBrowser
 from tests.tokens.builders import token_set
 
 if TYPE_CHECKING:
+    from jmap_proxy.tokens.datakey import DataKey
+    from jmap_proxy.tokens.keychain import Keychain
     from tests.support.world import World
 
 
@@ -150,6 +153,96 @@ async def test_a_fixed_token_has_no_successor() -> None:
     assert "secret-token" not in str(caught.value.problem())
 
 
+class SlowKeys:
+    """The data keys of a disk that takes its time: to be waited for when something is written.
+
+    Args:
+        keys: The keys.
+    """
+
+    def __init__(self, keys: Keychain) -> None:
+        self._keys = keys
+        self.asked = threading.Event()
+        self.go_on = threading.Event()
+
+    def current(self) -> DataKey:
+        """What is written with, after a while."""
+        self.asked.set()
+        assert self.go_on.wait(30)
+        return self._keys.current()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._keys, name)
+
+
+async def test_what_is_saved_is_not_revoked(world: World) -> None:
+    """Whoever is stopped in the middle of the write: the tokens are on disk, and so they must be good."""
+    await world.sign_in()
+    before = await world.stored()
+    browser = RobotBrowser()
+    async with world.assembly() as assembly:
+        assembly.data_key = keys = SlowKeys(assembly.data_key)  # type: ignore[assignment]
+        signing_in = asyncio.create_task(sign_in_and_save(assembly, "alice", browser.open))
+        assert await asyncio.to_thread(keys.asked.wait, 30)
+        signing_in.cancel()
+        await asyncio.sleep(0)
+        keys.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await signing_in
+        await browser.pages()
+    stored = await world.stored()
+    assert stored.sign_in_id != before.sign_in_id
+    assert world.idp.check(stored.access_token) == "demo"
+    assert world.idp.revocations == []
+
+
+async def test_what_cannot_be_saved_is_revoked(world: World) -> None:
+    """The provider need not keep what nobody has."""
+    await world.sign_in()
+    before = world.token_file.read_bytes()
+    browser = RobotBrowser()
+
+    def open_and_spoil(url: str) -> None:
+        world.token_file.with_suffix(".previous").mkdir()
+        browser.open(url)
+
+    async with world.assembly() as assembly:
+        with pytest.raises(StoreError):
+            await sign_in_and_save(assembly, "alice", open_and_spoil)
+        await browser.pages()
+    assert len(world.idp.revocations) == 1
+    assert world.token_file.read_bytes() == before
+
+
+async def test_who_has_signed_in_is_known_afterwards(world: World) -> None:
+    """By the subject and by the user name, through refreshes; a sign-in that only renews compares with them."""
+    world.mail.settings.usernames = {"demo": "demo@example.com"}
+    await world.sign_in()
+    tokens = await world.stored()
+    assert (tokens.subject, tokens.username) == ("demo", "demo@example.com")
+    await world.age(7200)
+    assert (await world.invoke("token", "alice")).code == 0
+    tokens = await world.stored()
+    assert (tokens.generation, tokens.username) == (2, "demo@example.com")
+
+
+async def test_a_sign_in_that_only_renews(world: World) -> None:
+    """There must be one before, and it must be the same person's; no key is made."""
+    browser = RobotBrowser()
+    async with world.assembly() as assembly:
+        with pytest.raises(SignInError, match="nobody can tell who it should be"):
+            await sign_in(assembly, "alice", by_browser(browser.open), again=True)
+        await world.sign_in()
+        assembly.local_keys.remove("alice")
+        renewed = await sign_in(assembly, "alice", by_browser(browser.open), again=True)
+        world.idp.settings.user = "mallory"
+        with pytest.raises(WrongPerson):
+            await sign_in(assembly, "alice", by_browser(browser.open), again=True)
+        await browser.pages()
+    assert (renewed.username, renewed.local_key) == ("demo", "")
+    assert not assembly.local_keys.has_key("alice")
+
+
 ALICE = parse_mail_address("alice@example.com")
 
 
@@ -204,6 +297,16 @@ def test_narrowed_scopes_are_told(asked: tuple[str, ...], granted: str, told: in
     notes = check_scopes(asked, token_set(scope=granted))
     assert len(notes) == told
     assert all("contacts" in note for note in notes)
+
+
+def test_scopes_that_a_registration_left_out_are_told() -> None:
+    """They were not even asked for; where the provider says nothing of scopes, it gave those that were."""
+    asked = (MAIL_SCOPE,)
+    for granted in ("", MAIL_SCOPE):
+        (note,) = check_scopes((MAIL_SCOPE, "contacts"), token_set(scope=granted), asked)
+        assert "contacts" in note
+    with pytest.raises(SignInError, match="scope for mail"):
+        check_scopes((MAIL_SCOPE, "contacts"), token_set(scope=""), ("contacts",))
 
 
 def test_without_the_scope_for_mail_there_is_no_sign_in() -> None:

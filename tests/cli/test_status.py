@@ -60,6 +60,27 @@ async def test_names_are_shown_as_they_are(world: World) -> None:
     assert "[bold]x[end]" in ended.out
 
 
+async def test_what_is_long_is_folded(world: World) -> None:
+    """Names and errors of any length: the table fits 80 columns, and nothing of them is lost."""
+    name = "a-very-long-name-of-an-account." * 3
+    world.config.write_text(world.config.read_text().replace("accounts.alice", f'accounts."{name}"'))
+    file = world.state / "tokens" / f"{name}.jwe"
+    file.parent.mkdir(parents=True, mode=0o700)
+    file.write_bytes(b"damaged")
+    file.chmod(0o600)
+    error = json.loads((await world.invoke("status", "--json")).out)["accounts"][name]["last_error"]
+    ended = await world.invoke("status")
+    assert ended.code == 0
+    *table, last = ended.out.splitlines()
+    assert last.startswith("The proxy is")
+    assert all(len(line) <= 80 for line in table)
+    start = table[0].index("last error")
+    told = "".join(line[start:].strip() for line in table[1:])
+    assert told.replace(" ", "") == error.replace(" ", "")
+    assert "".join(line[: table[0].index("state")].strip() for line in table[1:]) == name
+    assert "store_error" in ended.out
+
+
 async def test_a_damaged_store_is_told(world: World) -> None:
     """With the file and what mends it, and the file is left as it is."""
     await world.sign_in()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from jmap_proxy.sandbox import Fault
@@ -75,3 +76,19 @@ async def test_a_changed_issuer_does_not_get_the_refresh_token(world: World) -> 
     ended = await world.invoke("token", "alice")
     assert ended.code == 78
     assert "another issuer" in ended.err
+
+
+async def test_a_living_token_does_not_wait_for_the_provider(world: World) -> None:
+    """It is printed at once; the answer to the refresh behind it is still taken."""
+    await world.sign_in()
+    await world.age(3600 - 250)
+    fault = world.idp.faults.add("token", Fault(hold=asyncio.Event()))
+    before = await world.stored()
+    program = await world.start("token", "alice")
+    assert await program.line() == before.access_token
+    await fault.entered.wait()
+    assert program.runs
+    assert fault.hold is not None
+    fault.hold.set()
+    assert (await program.end()).code == 0
+    assert (await world.stored()).generation == before.generation + 1

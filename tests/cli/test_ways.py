@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
 from jmap_proxy.cli.ways import _open_browser, browser_in_sight, no_browser_hint, told_on_device, way_of
+from jmap_proxy.oauth.device import DevicePrompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +20,11 @@ if TYPE_CHECKING:
 URL = "https://sso.example.com/authorize?state=x&redirect_uri=http%3A%2F%2F127.0.0.1%3A45678%2Fcallback"
 
 
-@dataclass
-class Prompt:
-    """As the provider answers."""
-
-    verification_uri: str = "https://sso.example.com/device"
-    verification_uri_complete: str = "https://sso.example.com/device?user_code=ABCD-EFGH"
-    user_code: str = "ABCD-EFGH"
+PROMPT = DevicePrompt(
+    verification_uri="https://sso.example.com/device",
+    verification_uri_complete="https://sso.example.com/device?user_code=ABCD-EFGH",
+    user_code="ABCD-EFGH",
+)
 
 
 class Terminal(io.TextIOWrapper):
@@ -68,6 +68,13 @@ def test_without_a_browser_all_ways_are_named() -> None:
     assert told.splitlines()[-1] == URL
 
 
+def test_a_url_that_tells_no_port_is_no_reason_to_forward_one() -> None:
+    """That of a request that was pushed (RFC 9126)."""
+    told = no_browser_hint("https://sso.example.com/authorize?client_id=x&request_uri=urn%3Ax")
+    assert "ssh" not in told
+    assert "--device" in told
+
+
 def test_where_no_browser_is_none_is_opened(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,16 +93,16 @@ def test_ways_exclude_each_other() -> None:
 
 def test_a_terminal_shows_a_picture() -> None:
     """A QR code that holds the code already; beside it what to do without a camera."""
-    told = told_on_device(Prompt(), Terminal("utf-8"))
+    told = told_on_device(PROMPT, Terminal("utf-8"))
     assert "█" in told
     assert told.endswith("Open this on any device: https://sso.example.com/device\nand enter this code:     ABCD-EFGH")
-    assert told != told_on_device(Prompt(verification_uri_complete=""), Terminal("utf-8"))
+    assert told != told_on_device(replace(PROMPT, verification_uri_complete=""), Terminal("utf-8"))
 
 
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal("ascii")])
 def test_elsewhere_there_is_text_alone(out: io.StringIO | Terminal) -> None:
     """In a pipe, or where the blocks of a QR code cannot be shown."""
-    assert told_on_device(Prompt(), out).isascii()
+    assert told_on_device(PROMPT, out).isascii()
 
 
 async def test_a_line_is_read_without_buffering() -> None:
@@ -111,6 +118,22 @@ asyncio.run(main())
     )
     out, _ = await program.communicate(b"one\ntwo \xff")
     assert out.decode() == "'one\\n' 'two \\ufffd' ''\n"
+
+
+@pytest.mark.parametrize("stdin", ["<&-", "0>/dev/null"])
+async def test_no_stdin_is_its_end(stdin: str) -> None:
+    """A service has none, or what cannot be read; nobody waits for what never comes."""
+    code = "import asyncio; from jmap_proxy.cli.ways import read_line; print(ascii(asyncio.run(read_line())))"
+    command = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} {stdin}"
+    program = await asyncio.create_subprocess_shell(
+        command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(20):
+            assert await program.communicate() == (b"''\n", b"")
+    finally:
+        if program.returncode is None:
+            program.kill()
 
 
 async def test_asking_can_be_given_up() -> None:

@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from jmap_proxy.cli.running import running_proxy
-from tests.support.world import NAME, basic, free_port
+from tests.support.ports import free_port
+from tests.support.world import NAME, basic
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ from jmap_proxy.addresses import Address
 from jmap_proxy.config import parse_config
 from jmap_proxy.doctor.door import Knocked, Way, judge_binding, judge_knocks, knock, look_at_address, ways_of
 from jmap_proxy.doctor.finding import Level
+from tests.support.ports import free_port
 from tests.support.scripted_server import Scripted
-from tests.support.world import free_port
 
 CONFIG = """
 [listen]

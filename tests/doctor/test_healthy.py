@@ -19,7 +19,19 @@ async def test_all_that_is_well_is_told_too(patient: Patient) -> None:
     report = json.loads(ended.out)
     assert (report["ok"], report["errors"], report["warnings"]) == (True, 0, 0)
     codes = {finding["code"] for finding in report["findings"] if finding["level"] == "ok"}
-    wanted = {"files", "data-key", "sign-in", "local-key", "proxy", "door", "discovery", "scopes", "session", "clock"}
+    wanted = {
+        "files",
+        "data-key",
+        "sign-in",
+        "rotation",
+        "local-key",
+        "proxy",
+        "door",
+        "discovery",
+        "scopes",
+        "session",
+        "clock",
+    }
     assert codes == wanted
 
 

@@ -262,6 +262,18 @@ async def _sign_ins_that_end_after_a_week(planting: Planting) -> None:
     planting.note_losses(Loss(1e9, 1e9 + 7 * DAY), Loss(1.1e9, 1.1e9 + 7 * DAY))
 
 
+@plants("replay-too-bold", 'accounts.alice.replay = "strict"', "warning")
+async def _a_replay_that_the_provider_punishes(planting: Planting) -> None:
+    planting.args = ("--offline",)
+    planting.patient.configure('preset = "fastmail"', 'replay = "grace"', server="https://api.fastmail.com")
+
+
+@plants("preset-fits", 'accounts.alice.preset = "fastmail"', "info")
+async def _a_known_server_without_its_settings(planting: Planting) -> None:
+    planting.args = ("--offline",)
+    planting.patient.configure(server="https://api.fastmail.com")
+
+
 @plants("token-ended", "jmap-proxy token alice", "info")
 async def _an_access_token_that_has_ended(planting: Planting) -> None:
     await planting.patient.world.age(7200)

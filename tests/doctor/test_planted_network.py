@@ -13,8 +13,9 @@ from jmap_proxy.sandbox.session_object import CORE, MAIL, WEBSOCKET
 from tests.doctor.old_server import tls_server
 from tests.doctor.planting import Plants, assert_found
 from tests.support.certificates import private_authority
+from tests.support.ports import free_port
 from tests.support.scripted_server import Scripted
-from tests.support.world import NAME, free_port
+from tests.support.world import NAME
 
 if TYPE_CHECKING:
     from tests.doctor.conftest import Patient

@@ -12,8 +12,8 @@ from jmap_proxy.local_keys import LocalKeys
 from tests.doctor.front import Front
 from tests.doctor.planting import Plants, assert_found
 from tests.support.certificates import private_authority
+from tests.support.ports import free_port
 from tests.support.scripted_server import Scripted
-from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from tests.doctor.conftest import Patient

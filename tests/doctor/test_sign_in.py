@@ -9,6 +9,7 @@ from jmap_proxy.doctor.sign_in import judge_scopes, judge_sign_in
 from jmap_proxy.doctor.stored import Stored
 from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.losses import Loss
+from jmap_proxy.tokens.registration import Registration
 from jmap_proxy.tokens.report import State, TokenReport
 from jmap_proxy.tokens.tokenset import TokenSet
 
@@ -60,6 +61,14 @@ def test_each_state_of_a_running_proxy_is_told(state: State, code: str, level: L
     assert state is State.OK or ("it said so" in finding.what and finding.mend)
 
 
+def test_a_refused_client_that_registered_itself_needs_a_sign_in() -> None:
+    """There is nothing of it in the configuration to compare."""
+    registration = Registration(issuer=TOKENS.issuer, client_id="jmap-proxy", registered_at=NOW - 60)
+    tokens = msgspec.structs.replace(TOKENS, registration=registration)
+    (finding,) = judge_sign_in("alice", ACCOUNT, Stored(tokens), _live(State.CLIENT_REFUSED), NOW)
+    assert (finding.code, finding.mend) == ("client-refused", "run: jmap-proxy login alice")
+
+
 def test_a_refresh_that_is_under_way_is_no_lost_answer() -> None:
     """Only one that is older than a refresh takes; or one that the proxy knows of."""
     assert _codes(Stored(TOKENS, Attempt.of(TOKENS, NOW - 5))) == ["sign-in"]
@@ -84,16 +93,6 @@ def test_what_the_tokens_stand_for_was_granted() -> None:
     (narrowed,) = judge_scopes("alice", account, TOKENS, None)
     assert (granted.code, narrowed.code) == ("scopes", "scopes-narrowed")
     assert narrowed.what == "asked for, but not granted: openid (granted: mail)"
-
-
-@pytest.mark.parametrize(
-    ("rotation", "told"), [("yes", "new refresh tokens"), ("no", "keeps"), ("unknown", "no refresh")]
-)
-def test_what_is_known_of_the_rotation_is_told(rotation: str, told: str) -> None:
-    """As far as it was seen."""
-    tokens = msgspec.structs.replace(TOKENS, rotation=rotation)
-    (finding,) = judge_sign_in("alice", ACCOUNT, Stored(tokens), None, NOW)
-    assert told in finding.what
 
 
 def test_the_likely_end_of_the_present_sign_in_is_told() -> None:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests run against: Debian's Cyrus with an httpd built from its source (build_httpd.sh), the
-# OpenID Provider and the three clients.
+# OpenID Provider and the clients.
 # As root on Debian; run again it only looks. Whatever does not come from apt goes to .e2e/ (git-ignored).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -83,7 +83,7 @@ install_debian
 check_node
 jobs=()
 "$here/build_httpd.sh" "$out/httpd" & jobs+=($!)
-for name in provider axe; do install_from_npm "$name" & jobs+=($!); done
+for name in provider axe jam; do install_from_npm "$name" & jobs+=($!); done
 for name in jmapc jmaplib jmax; do install_client "$name" & jobs+=($!); done
 failed=0
 for job in "${jobs[@]}"; do wait "$job" || failed=1; done

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 HERE = Path(__file__).parent
 INSTALLED = HERE.parents[1] / ".e2e"  # what install.sh put there
@@ -18,12 +19,5 @@ def installed(path: str) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, chosen by the kernel, all different."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of 127.0.0.1 that nobody listens on, all different."""
+    return [free_port() for _ in range(count)]

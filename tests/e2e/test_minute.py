@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.e2e.proxy import Proxy
 
 _SECONDS = 60
-_SHORTEST_USE = 2.0  # seconds of a token's life before its refresh: life - life/2 - life/10
+_SHORTEST_USE = 1.75  # seconds of a token's life before its refresh: life - life/2 - 1.5 * life/10 (spread)
 
 
 def _refreshes(provider: Provider, proxy: Proxy) -> int:

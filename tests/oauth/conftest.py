@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from aiohttp import ClientSession, DummyCookieJar
 
+from jmap_proxy.oauth.http import provider_session
 from tests.oauth.helpers import Parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from aiohttp import ClientSession
 
     from jmap_proxy.sandbox import IdentityProvider
     from tests.support.clock import Clock
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
     """Give a session without cookies, as the composition root makes it."""
-    async with ClientSession(cookie_jar=DummyCookieJar(), auto_decompress=False) as session:
+    async with provider_session() as session:
         yield session
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from jmap_proxy.oauth.client import OAuthClient
@@ -10,6 +11,7 @@ from jmap_proxy.oauth.http import ProviderHttp
 from jmap_proxy.oauth.sign_in import SignIn
 from jmap_proxy.oauth.token_endpoint import TokenEndpoint
 from jmap_proxy.tokens.tokenset import TokenSet
+from tests.support.clock import Clock
 from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
@@ -24,11 +26,20 @@ class Parts:
     """One OAuth client, ready to use."""
 
     def __init__(self, session: ClientSession, clock: Callable[[], float], issuer: str, **client: Any) -> None:
-        self.client = OAuthClient(issuer=issuer, client_id=CLIENT_ID, **{"scopes": ("openid",), **client})
+        self.client = OAuthClient(issuer=issuer, **{"client_id": CLIENT_ID, "scopes": ("openid",), **client})
+        self._clock = clock
         self.http = ProviderHttp(session)
         self.discovery = Discovery(self.http, clock)
         self.endpoint = TokenEndpoint(self.client, self.http, self.discovery, clock)
-        self.flow = SignIn(self.client, self.http, self.discovery, self.endpoint, clock)
+        self.naps: list[float] = []
+        self.flow = SignIn(self.client, self.http, self.discovery, self.endpoint, clock, self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Note how long it would be; a clock that can be set goes on by it."""
+        self.naps.append(seconds)
+        if isinstance(self._clock, Clock):
+            self._clock.now += seconds
+        await asyncio.sleep(0)
 
     async def sign_in(self, **options: Any) -> tuple[TokenSet, str]:
         """Sign in with the robot browser; the tokens and the last page."""

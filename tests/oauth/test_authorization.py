@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.errors import SignInError
-from jmap_proxy.oauth.authorization import Attempt, authorization_url, code_challenge, is_for, read_callback
+from jmap_proxy.errors import ProviderError, SignInError
+from jmap_proxy.oauth.authorization import (
+    Attempt,
+    authorization_request,
+    authorization_url,
+    code_challenge,
+    is_for,
+    read_callback,
+    read_pushed,
+)
 from jmap_proxy.oauth.client import OAuthClient
 from jmap_proxy.oauth.metadata import ProviderMetadata
 
@@ -34,13 +42,9 @@ def metadata(**changes: Any) -> ProviderMetadata:
 
 def query_of(client: dict[str, Any], login_hint: str = "", **changes: Any) -> dict[str, list[str]]:
     """The query of the authorization URL."""
-    url = authorization_url(
-        metadata(**changes),
-        OAuthClient(issuer=ISSUER, client_id="me", **client),
-        ATTEMPT,
-        redirect_uri=REDIRECT,
-        login_hint=login_hint,
-    )
+    provider, me = metadata(**changes), OAuthClient(issuer=ISSUER, client_id="me", **client)
+    asked = authorization_request(provider, me, ATTEMPT, redirect_uri=REDIRECT, login_hint=login_hint)
+    url = authorization_url(provider, asked)
     return parse_qs(urlsplit(url).query, strict_parsing=True)
 
 
@@ -174,3 +178,51 @@ def test_a_redirect_gives_a_code_or_a_sign_in_error(visit: dict[str, list[str]])
     except SignInError:
         return
     assert [code] == visit["code"]
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "ssh://-oProxyCommand=touch%20x/",
+        "http://sso.example/authorize",
+        "wss://sso.example/authorize",
+        "//sso.example/authorize",
+        "https://sso.example/a b",
+        'https://sso.example/"&calc',
+        "https://sso.example/`touch x`",
+        "https://sso.example/\nhttps://evil.example/",
+        "https://sso.example/authorize#fragment",
+        "https://sso.example/\u202eauthorize",
+    ],
+)
+def test_the_browser_is_sent_to_web_pages_only(endpoint: str) -> None:
+    """The system opens the URL: a hostile provider could have it start programs (CVE-2025-6514)."""
+    with pytest.raises((ProviderError, SignInError)):
+        authorization_url(metadata(authorization_endpoint=endpoint), {"client_id": "me"})
+
+
+def test_a_pushed_request_is_named_by_the_provider() -> None:
+    """RFC 9126 has 201; some say 200."""
+    for status in (200, 201):
+        assert read_pushed(status, b'{"request_uri": "urn:x:1", "expires_in": 60}', metadata()) == "urn:x:1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (400, b'{"error": "invalid_scope", "error_description": "s3cret"}', "refuses the scopes"),
+        (401, b'{"error": "invalid_client"}', "does not know the client"),
+        (400, b'{"error": "s3cret"}', "not standard"),
+        (500, b"<html>s3cret", "answers 500"),
+        (201, b"{}", "answers 201"),
+        (201, b'{"request_uri": 5}', "answers 201"),
+        (302, b'{"request_uri": "urn:x:1"}', "answers 302"),
+    ],
+)
+def test_a_request_that_cannot_be_pushed_ends_the_sign_in(status: int, body: bytes, told: str) -> None:
+    """With the reason, and without the provider's words."""
+    with pytest.raises(SignInError, match=told) as caught:
+        read_pushed(status, body, metadata())
+    assert "s3cret" not in f"{caught.value} {caught.value.hint}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -124,3 +125,52 @@ async def test_garbage_is_refused(parts: Parts, idp: IdentityProvider) -> None:
     assert "RFC 8414" in str(await refused(parts))
     idp.faults.add("metadata", Fault(body=b"x" * (1 << 21), count=2))
     assert "more than" in str(await refused(parts))
+
+
+async def test_many_who_ask_at_once_share_the_answer(session: ClientSession, clock: Clock) -> None:
+    """The provider is asked once; one that goes away takes the answer from nobody."""
+    async with Scripted() as server:
+        server.answers[OAUTH] = document(server.origin)
+        discovery = Parts(session, clock, server.origin).discovery
+        asking = [asyncio.create_task(discovery.metadata(server.origin)) for _ in range(20)]
+        await asyncio.sleep(0)
+        asking[0].cancel()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert isinstance(found[0], asyncio.CancelledError)
+        assert len({id(each) for each in found[1:]}) == 1
+        assert server.paths == [OAUTH]
+
+
+async def test_many_who_ask_at_once_share_a_failure(session: ClientSession, clock: Clock) -> None:
+    """Each has an error of its own; who asks afterwards asks anew."""
+    async with Scripted() as server:
+        discovery = Parts(session, clock, server.origin).discovery
+        found = await asyncio.gather(*(discovery.metadata(server.origin) for _ in range(20)), return_exceptions=True)
+        assert {type(each) for each in found} == {ProviderError}
+        assert len({id(each) for each in found}) == 20
+        assert server.paths == [OAUTH, OIDC]
+        server.answers[OAUTH] = document(server.origin)
+        assert (await discovery.metadata(server.origin)).issuer == server.origin
+
+
+async def test_a_fetch_that_nobody_waits_for_ends(session: ClientSession, clock: Clock) -> None:
+    """Whoever gives up leaves no request behind."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def be_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    async with await asyncio.start_server(be_silent, "127.0.0.1", 0) as server:
+        issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        discovery = Parts(session, clock, issuer).discovery
+        asking = [asyncio.create_task(discovery.metadata(issuer)) for _ in range(2)]
+        await asked.wait()
+        for each in asking:
+            each.cancel()
+        await left.wait()
+        assert all(each.cancelled() for each in asking)

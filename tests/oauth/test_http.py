@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
@@ -41,6 +41,25 @@ async def test_a_get_asks_for_plain_json(session: ClientSession) -> None:
     assert server.headers[0]["User-Agent"] == "jmap-proxy"
 
 
+async def test_a_bearer_token_opens_what_it_is_for(session: ClientSession) -> None:
+    """It is sent with this request and no other; a DELETE is an answer like another."""
+    async with Scripted({"/a": (204, b"", {})}) as server:
+        http = ProviderHttp(session)
+        assert (await http.get(f"{server.origin}/a", bearer=SECRET)).status == 204
+        assert (await http.delete(f"{server.origin}/a", bearer=SECRET)).status == 204
+        await http.get(f"{server.origin}/a")
+    assert [headers.get("Authorization") for headers in server.headers] == [f"Bearer {SECRET}"] * 2 + [None]
+
+
+async def test_a_document_is_sent_as_json(session: ClientSession) -> None:
+    """With its type; it goes to no unsafe place."""
+    async with Scripted({"/a": (201, b"{}", {})}) as server:
+        assert (await ProviderHttp(session).post_json(f"{server.origin}/a", {"a": ["b"]})).status == 201
+    assert server.headers[0]["Content-Type"] == "application/json"
+    with pytest.raises(ProviderError, match="plain http"):
+        await ProviderHttp(session).post_json("http://sso.example/register", {})
+
+
 async def test_redirects_are_not_followed(session: ClientSession) -> None:
     """A redirect is an answer like another, for GET and for POST."""
     async with Scripted({"/a": (307, b"", {"Location": "/b"}), "/b": (200, b"", {})}) as server:
@@ -48,6 +67,27 @@ async def test_redirects_are_not_followed(session: ClientSession) -> None:
         assert (await http.get(f"{server.origin}/a")).status == 307
         assert (await http.post_form(f"{server.origin}/a", {"x": SECRET}, {})).status == 307
         assert server.paths == ["/a", "/a"]
+
+
+async def test_each_request_has_a_connection_of_its_own(session: ClientSession) -> None:
+    """A provider that closes an idle connection at the wrong moment takes no answer with it."""
+    connections = 0
+
+    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await reader.read(1)  # the next request, or the end
+        writer.close()
+
+    server = await asyncio.start_server(once, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/token"
+        for _ in range(3):
+            answer = await ProviderHttp(session).post_form(url, {}, {})
+            assert (answer.status, answer.body) == (200, b"{}")
+    assert connections == 3
 
 
 async def test_cookies_are_not_kept(session: ClientSession) -> None:
@@ -121,29 +161,34 @@ def test_a_connection_is_given_up_before_the_answer() -> None:
 
 async def test_an_answer_that_came_while_the_process_stood_still_counts(session: ClientSession) -> None:
     """The time for it is over when the process goes on, but it is there: it may hold a rotated refresh token."""
+    loop, asked, answered, going_on = asyncio.get_running_loop(), *(threading.Event() for _ in range(3))
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        asked, answered = threading.Event(), threading.Event()
-        server = threading.Thread(target=answer_one, args=(listening, asked, answered))
+        server = threading.Thread(target=answer_one, args=(listening, asked, answered, going_on))
         server.start()
-        http = ProviderHttp(session, ClientTimeout(total=0.2))
         request = asyncio.create_task(
-            http.post_form(f"http://127.0.0.1:{listening.getsockname()[1]}/t", {"a": "b"}, {})
+            ProviderHttp(session).post_form(f"http://127.0.0.1:{listening.getsockname()[1]}/t", {"a": "b"}, {})
         )
         await asyncio.to_thread(asked.wait)
         answered.wait()  # the event loop stands still
-        assert (await request).body == b"{}"
+        loop.call_soon(going_on.set)
+        now, jump = loop.time, 2 * (TIMEOUT.total or 0)
+        with mock.patch.object(loop, "time", side_effect=lambda: now() + jump):  # all its timers are over
+            assert (await request).body == b"{}"
         server.join()
 
 
-def answer_one(listening: socket.socket, asked: threading.Event, answered: threading.Event) -> None:
-    """Answer one request when the client's time is over."""
+def answer_one(
+    listening: socket.socket, asked: threading.Event, answered: threading.Event, going_on: threading.Event
+) -> None:
+    """Answer one request while the client stands still; it takes the answer in two pieces when it goes on."""
     connection, _ = listening.accept()
     with connection:
         connection.recv(65536)
         asked.set()
-        time.sleep(0.3)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
         answered.set()
+        going_on.wait()
+        connection.sendall(b"{}")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from jmap_proxy.errors import SignInError
-from jmap_proxy.oauth.id_token import LEEWAY, check_id_token
+from jmap_proxy.oauth.id_token import LEEWAY, check_id_token, holds_key_of
 
 NOW = 1_800_000_000.0
 CLAIMS: dict[str, Any] = {
@@ -165,3 +165,22 @@ def test_what_is_no_token_is_refused(token: str) -> None:
 def test_what_is_no_key_set_is_refused(jwks: dict[str, Any]) -> None:
     """Without a usable key nothing can be checked."""
     refused(signed(), jwks)
+
+
+def test_where_no_nonce_could_be_sent_none_is_asked_for() -> None:
+    """The device flow has none; all else is checked as ever."""
+    token = signed(nonce=None)
+    claims = check_id_token(token, public("a"), issuer=CLAIMS["iss"], client_id="me", nonce=None, now=NOW)
+    assert claims["sub"] == "ann"
+    with pytest.raises(SignInError):
+        check_id_token(token, public("a"), issuer=CLAIMS["iss"], client_id="other", nonce=None, now=NOW)
+
+
+def test_whether_a_key_is_there() -> None:
+    """By the name that the token says; one without a name, or that cannot be read, is left to its check."""
+    assert holds_key_of(signed(), public("a"))
+    assert not holds_key_of(signed(), public("b"))
+    assert not holds_key_of(signed(), {"keys": ["a", None]})
+    for unclear in (signed(kid=None), "", "....", "e30.x.y", bare({"kid": 5})[1:]):
+        assert holds_key_of(unclear, public("b"))
+    assert holds_key_of(signed(), {})

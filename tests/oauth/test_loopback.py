@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -124,3 +125,43 @@ async def test_a_malformed_request_is_not_logged(caplog: pytest.LogCaptureFixtur
         writer.close()
         await writer.wait_closed()
     assert "c0de" not in caplog.text
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has the address ::1; many containers have not."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="there is no IPv6 here")
+async def test_the_same_port_is_open_on_ipv6(session: ClientSession) -> None:
+    """A provider may send the browser to `localhost`, which can mean ::1."""
+    async with LoopbackRedirect(belongs, judge) as redirect:
+        port = urlsplit(redirect.redirect_uri).port
+        assert (await get(session, f"http://[::1]:{port}/callback?state=ours&code=c0de"))[0] == 200
+        assert await redirect.wait() == "c0de"
+
+
+async def test_what_comes_another_way_ends_the_wait_too(session: ClientSession) -> None:
+    """Once; the browser that comes after it is told so."""
+    async with LoopbackRedirect(belongs, judge) as redirect:
+        assert redirect.take({"state": ["ours"], "code": ["pasted"]}) is None
+        assert redirect.take({"state": ["ours"], "code": ["again"]}) is None
+        assert (await get(session, f"{redirect.redirect_uri}?state=ours&code=late"))[0] == 400
+        assert await redirect.wait() == "pasted"
+
+
+async def test_a_failure_is_told_with_what_helps(session: ClientSession) -> None:
+    """And that the tab can be closed."""
+
+    def refuse(_parameters: Mapping[str, list[str]]) -> str:
+        raise SignInError("the sign-in was refused", hint="agree & try again")
+
+    async with LoopbackRedirect(belongs, refuse) as redirect:
+        _, page = await get(session, f"{redirect.redirect_uri}?state=ours&code=c")
+        assert "<p>The sign-in was refused.</p><p>What helps: agree &amp; try again.</p>" in page
+        assert "You can close this tab." in page

@@ -54,7 +54,7 @@ def test_what_is_missing_null_or_unknown_takes_its_default() -> None:
     metadata = parse_metadata(document(jwks_uri=None, scopes_supported=None, brand_new={"a": 1}), ISSUER)
     assert metadata.jwks_uri == ""
     assert metadata.scopes_supported == ()
-    assert metadata.token_endpoint_auth_methods_supported == ("client_secret_basic",)
+    assert metadata.token_endpoint_auth_methods_supported == ()
 
 
 @pytest.mark.parametrize("claimed", ["https://evil.example", ISSUER + "/", ISSUER.upper(), ""])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import structlog
 
 from jmap_proxy.errors import ProviderError, SignInError
 from jmap_proxy.oauth.authorization import code_challenge
@@ -68,6 +69,15 @@ async def test_without_openid_there_is_no_subject(session: ClientSession, clock:
     tokens, _ = await Parts(session, clock, idp.issuer, scopes=("mail",)).sign_in()
     assert tokens.subject == ""
     assert "nonce" not in idp.authorize_requests[-1]
+
+
+async def test_a_missing_id_token_is_no_reason_to_stop(parts: Parts, idp: IdentityProvider) -> None:
+    """Some providers grant openid and mean nothing by it; the Session tells whose mail it is."""
+    idp.faults.add("token", Fault(body=b'{"access_token": "a", "token_type": "Bearer"}'))
+    with structlog.testing.capture_logs() as logs:
+        tokens, _ = await parts.sign_in()
+    assert tokens.subject == ""
+    assert [line["event"] for line in logs] == ["the provider sent no ID token although openid was asked for"]
 
 
 async def test_a_hostile_page_does_not_end_the_sign_in(parts: Parts, idp: IdentityProvider) -> None:

@@ -48,7 +48,7 @@ def _chunked(chunks: bytes) -> bytes:
 FIVE = b"Content-Length: 5\r\n"
 HELLO = _answer(FIVE, b"hello")
 POISON = _answer(b"Content-Length: 6\r\n", b"poison")
-BOMB = gzip.compress(bytes(1 << 20), 9)
+BOMB = gzip.compress(bytes(1 << 20), 9, mtime=0)
 
 LINE = [
     Entry("garbage", b"garbage\r\n\r\n"),

@@ -76,6 +76,8 @@ async def admin() -> AsyncIterator[Admin]:
         (State.RETRYING, None, False),
         (State.UNSAVED, NOW + 1, True),
         (State.UNSAVED, NOW - 1, False),
+        (State.CLIENT_REFUSED, NOW + 1, True),
+        (State.CLIENT_REFUSED, NOW - 1, False),
         (State.NEEDS_LOGIN, NOW + 1, False),
         (State.NEEDS_LOGIN, None, False),
         (State.STORE_ERROR, None, False),

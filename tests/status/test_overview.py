@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, foretold_ends, in_words
-from jmap_proxy.tokens.losses import DAY, Loss
+from jmap_proxy.tokens.losses import DAY, Loss, likely_cause
+from jmap_proxy.tokens.refusal import Refusal
 from jmap_proxy.tokens.report import State, TokenReport
 from jmap_proxy.tokens.window import Window
 from tests.oauth.helpers import token_set
@@ -26,6 +27,7 @@ def status(
     store_error: str = "",
     live: TokenReport | None = None,
     losses: Sequence[Loss] = (),
+    refusal: Refusal | None = None,
 ) -> AccountStatus:
     """The status of an account."""
     return account_status(
@@ -37,6 +39,7 @@ def status(
         live=live,
         now=NOW,
         losses=losses,
+        refusal=refusal,
     )
 
 
@@ -79,6 +82,8 @@ def test_an_unreadable_store_is_told() -> None:
     """With its reason."""
     told = status(store_error="it is damaged")
     assert (told.state, told.last_error) == (State.STORE_ERROR, "it is damaged")
+    told = status(store_error="it is damaged", live=TokenReport(state=State.OK))
+    assert (told.state, told.last_error) == (State.OK, "it is damaged")
 
 
 def test_a_running_proxy_knows_better() -> None:
@@ -104,7 +109,8 @@ def test_no_secret_is_told() -> None:
         (None, "-"),
         (NOW + 42, "in 42 s"),
         (NOW - 42, "42 s ago"),
-        (NOW, "0 s ago"),
+        (NOW, "just now"),
+        (NOW - 1, "1 s ago"),
         (NOW + 180, "in 3 min"),
         (NOW + 3 * 3600, "in 3 h"),
         (NOW - 3 * 3600, "3 h ago"),
@@ -138,7 +144,7 @@ def test_a_regular_end_is_foretold() -> None:
     told = status(tokens(signed_in_at=NOW), losses=losses)
     assert told.likely_end_at == NOW + 7 * DAY
     assert foretold_ends({"alice": told, "bob": status(tokens(signed_in_at=NOW))}) == [
-        "alice: likely next sign-in needed on 1970-01-08, as the sign-ins before it ended."
+        f"alice: likely next sign-in needed on 1970-01-08, {likely_cause(losses)}."
     ]
     live = TokenReport(state=State.OK, likely_end_at=NOW + DAY)
     assert status(tokens(signed_in_at=NOW), live=live, losses=losses).likely_end_at == NOW + DAY
@@ -148,3 +154,15 @@ def test_client_credentials_are_renewed_without_a_refresh_token() -> None:
     """Their end is not the end of the sign-in."""
     told = status(tokens(refresh_token="", grant_type="client_credentials", expires_at=NOW - 1))
     assert (told.state, told.renewable, told.next_refresh_at is None) == (State.OK, True, False)
+
+
+@pytest.mark.parametrize("live", [None, TokenReport(state=State.OK, generation=3)])
+def test_a_loss_that_is_noted_is_told(live: TokenReport | None) -> None:
+    """With or without a proxy that has found it out itself; later tokens show that it is over."""
+    lost = tokens(generation=3)
+    refusal = Refusal.of(lost, "the provider refused the refresh token", NOW - 5)
+    told = status(lost, live=live, refusal=refusal)
+    assert (told.state, told.last_error, told.last_error_at) == (State.NEEDS_LOGIN, refusal.reason, NOW - 5)
+    later = TokenReport(state=State.OK, generation=4)
+    for stored, proxy in ((tokens(generation=4), None), (lost, later), (None, None)):
+        assert status(stored, live=proxy, refusal=refusal).last_error == ""

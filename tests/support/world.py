@@ -11,7 +11,6 @@ import contextlib
 import io
 import os
 import signal
-import socket
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
 from jmap_proxy.config import load_config
 from jmap_proxy.sandbox import IdentityProvider, MailServer
+from tests.support.ports import free_port
 from tests.support.program import Ended, Program
 from tests.support.robot import RobotBrowser
 
@@ -34,13 +34,6 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.tokenset import TokenSet
 
 NAME = "alice"
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def basic(key: str) -> dict[str, str]:

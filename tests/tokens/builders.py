@@ -14,6 +14,7 @@ from jmap_proxy.tokens import TokenRefresher, TokenSet, create_token_refresher
 from jmap_proxy.tokens.journal import Attempt, Replay
 from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.outcome import Outcome, Refreshed
+from jmap_proxy.tokens.refusal import Refusal
 from tests.support.clock import Clock
 
 NOW = 1_800_000_000.0
@@ -57,6 +58,7 @@ class MemoryStore:
         self.save_error: Exception | None = None
         self.open_attempt: Attempt | None = None
         self.known_losses: list[Loss] = []
+        self.known_refusal: Refusal | None = None
         self._lock = asyncio.Lock()
 
     async def load(self) -> TokenSet | None:
@@ -98,6 +100,14 @@ class MemoryStore:
         """Note a loss."""
         self.known_losses.append(loss)
         return self.known_losses
+
+    async def refusal(self) -> Refusal | None:
+        """Return the refusal."""
+        return self.known_refusal
+
+    async def note_refusal(self, refusal: Refusal) -> None:
+        """Note a refusal."""
+        self.known_refusal = refusal
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:

@@ -52,3 +52,15 @@ async def test_a_journal_that_cannot_be_used_is_no_obstacle(*, known: bool) -> N
     assert await attempts.open_attempt(token_set()) == (ATTEMPT if known else None)
     await attempts.end()
     assert await attempts.open_attempt(token_set()) is None
+
+
+async def test_an_attempt_of_another_process_is_seen_behind_one_that_is_over() -> None:
+    """A lost answer that memory knows says nothing of later tokens: another process may have spent those and died."""
+    store = MemoryStore(token_set())
+    attempts, others = Attempts("alice", store), Attempts("alice", store)
+    await attempts.begin(ATTEMPT)
+    later = token_set(3, refresh_token="refresh-3")
+    assert await attempts.open_attempt(later) is None
+    await others.begin(Attempt.of(later, NOW))
+    assert await attempts.open_attempt(later) == Attempt.of(later, NOW)
+    assert await attempts.open_attempt(token_set()) == ATTEMPT

@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from jmap_proxy.tokens.decision import Step, decide
+from jmap_proxy.tokens.decision import PATIENCE, Step, decide, longest_wait
 from jmap_proxy.tokens.window import Freshness
 
 ALL = list(product(Freshness, [False, True], [False, True]))
@@ -37,3 +37,10 @@ def test_when_all_is_well(freshness: Freshness, step: Step) -> None:
 def test_a_lost_sign_in_still_looks_into_the_store() -> None:
     """With nothing left to send it is looked whether another process has signed in, back-off or not."""
     assert decide(Freshness.EXPIRED, renewable=False, backing_off=True) is Step.WAIT
+
+
+@pytest.mark.parametrize("freshness", Freshness)
+def test_who_has_something_to_send_does_not_wait_long(freshness: Freshness) -> None:
+    """`token` waits half a minute for a provider, but not while the token that it has is good."""
+    assert longest_wait(freshness, 30.0) == (30.0 if freshness is Freshness.EXPIRED else PATIENCE)
+    assert longest_wait(freshness, 0.5) == 0.5

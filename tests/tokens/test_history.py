@@ -3,6 +3,7 @@ from __future__ import annotations
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens.history import History
 from jmap_proxy.tokens.losses import DAY, Loss
+from jmap_proxy.tokens.refusal import Refusal
 from tests.tokens.builders import NOW, MemoryStore, token_set
 
 WEEK = Loss(NOW - 14 * DAY, NOW - 7 * DAY)
@@ -18,6 +19,14 @@ class BrokenStore(MemoryStore):
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Fail."""
         raise StoreError(f"no room for {loss}")
+
+    async def refusal(self) -> Refusal | None:
+        """Fail."""
+        raise StoreError("alice.refused can be used by others")
+
+    async def note_refusal(self, refusal: Refusal) -> None:
+        """Fail."""
+        raise StoreError(f"no room for {refusal}")
 
 
 async def test_the_first_loss_tells_nothing_and_the_second_the_next_date() -> None:
@@ -37,3 +46,14 @@ async def test_a_list_that_cannot_be_used_tells_nothing() -> None:
     history = History(BrokenStore(None))
     assert await history.likely_end(token_set(signed_in_at=NOW), NOW) is None
     assert await history.note(token_set(), NOW) == ""
+    await history.note_refusal(token_set(), "refused", NOW)
+    assert await history.refusal(token_set()) is None
+
+
+async def test_a_refusal_is_known_to_whoever_comes_later() -> None:
+    """Of the tokens that were refused, and of no others."""
+    store = MemoryStore(None)
+    assert await History(store).refusal(token_set()) is None
+    await History(store).note_refusal(token_set(), "refused", NOW)
+    assert await History(store).refusal(token_set()) == Refusal.of(token_set(), "refused", NOW)
+    assert await History(store).refusal(token_set(2)) is None

@@ -88,3 +88,17 @@ async def test_a_provider_that_is_down_is_asked_again_in_the_next_round() -> Non
     bench.pass_time(INTERVAL)
     await keeper.go_round()
     assert bench.refresher.report().generation == 2
+
+
+async def test_a_provider_that_hangs_holds_up_nobody() -> None:
+    """Its account's renewal goes on by itself; the next account's turn comes."""
+    hanging, next_one = await make_bench(token_set()), await make_bench(token_set(account="next"))
+    hanging.provider.gate.clear()
+    accounts = {"alice": (hanging.refresher, 3600.0), "next": (next_one.refresher, 3600.0)}
+    sleep, _ = sleeping(Clock())
+    await KeepAlive(accounts, lambda: NOW + 3600.0, sleep, patience=0.01).go_round()
+    assert next_one.refresher.report().generation == 2
+    assert hanging.refresher.report().generation == 1
+    hanging.provider.gate.set()
+    await hanging.refresher.close()
+    assert hanging.refresher.report().generation == 2

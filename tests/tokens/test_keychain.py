@@ -117,6 +117,7 @@ def test_status_can_say_where_the_key_is(tmp_path: Path) -> None:
     assert "nothing is stored yet" in keychain(tmp_path).describe()
     keychain(tmp_path, keyring=Shelf()).current()
     assert keychain(tmp_path, keyring=Shelf(NEW)).describe() == "the shelf"
+    assert "the shelf (nothing" in keychain(tmp_path / "other", credential=Shelf(), wanted="credential").describe()
 
 
 def test_a_note_that_cannot_be_understood_is_told(tmp_path: Path) -> None:
@@ -151,6 +152,19 @@ def test_a_rekey_to_a_credential_takes_the_key_that_is_there(tmp_path: Path) -> 
     """It can be read only."""
     KeyFile(tmp_path / "data.key").put([OLD])
     assert keychain(tmp_path, credential=Shelf(NEW)).begin_rekey("credential") == NEW
+
+
+def test_a_rekey_leaves_what_does_not_answer(tmp_path: Path) -> None:
+    """The old key stays in a keyring that is locked just then, where it opens nothing any more; that is told."""
+    shelf = Shelf()
+    keychain(tmp_path, keyring=shelf).current()
+    new = keychain(tmp_path, keyring=shelf).begin_rekey("file")
+    shelf.broken = True
+    with capture_logs() as lines:
+        keychain(tmp_path, keyring=shelf).end_rekey(new)
+    assert [line["event"] for line in lines] == ["old data key stays where it is"]
+    again = keychain(tmp_path, keyring=shelf)
+    assert (again.current(), again.find(OLD.key_id), len(shelf.kept)) == (new, None, 1)
 
 
 def test_the_places_of_this_machine(tmp_path: Path) -> None:

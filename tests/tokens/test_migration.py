@@ -42,8 +42,17 @@ def test_form_2_is_read() -> None:
     assert (tokens.registration, tokens.grant_type, tokens.resource) == (None, "refresh_token", "")
 
 
-@pytest.mark.parametrize("version", [0, 3, 4, None, "1", "2", True])
+def test_form_3_is_read() -> None:
+    """It lacks the user name alone."""
+    stored = {**FORM_1, "generation": 4, "signed_in_at": NOW, "rotation": "no", "registration": None}
+    tokens = msgspec.convert(migrated({**stored, "schema_version": 3}), type=TokenSet)
+    expected = token_set(4, signed_in_at=NOW, rotation="no", scope="mail", subject="sub-1", access_token="access-1")
+    assert tokens == expected
+    assert tokens.username == ""
+
+
+@pytest.mark.parametrize("version", [0, 4, 5, None, "1", "2", True])
 def test_other_forms_are_left_as_they_are(version: object) -> None:
     """The present one needs nothing, and nothing is known of the others."""
     assert migrated({**FORM_1, "schema_version": version}) == {**FORM_1, "schema_version": version}
-    assert SCHEMA_VERSION == 3
+    assert SCHEMA_VERSION == 4

@@ -8,6 +8,7 @@ from jmap_proxy.tokens import TokenRefresher, TokenSet
 from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.losses import Loss
 from jmap_proxy.tokens.outcome import Transient
+from jmap_proxy.tokens.refusal import Refusal
 from jmap_proxy.tokens.report import State
 from jmap_proxy.tokens.window import Window
 from tests.support.clock import Clock
@@ -47,6 +48,14 @@ class Untouchable:
     async def note_loss(self, loss: Loss) -> list[Loss]:
         """Fail."""
         raise AssertionError(loss)
+
+    async def refusal(self) -> Refusal | None:
+        """Know of none."""
+        return None
+
+    async def note_refusal(self, refusal: Refusal) -> None:
+        """Fail."""
+        raise AssertionError(refusal)
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """Fail."""

@@ -172,3 +172,17 @@ async def test_who_has_nothing_to_send_waits_though_somebody_has_waited_in_vain(
     bench.provider.gate.set()
     assert [await second, await refused] == ["access-2"] * 2
     assert len(bench.provider.asked) == 1
+
+
+async def test_what_was_taken_up_while_the_lock_was_waited_for_is_not_renewed_at_once() -> None:
+    """The watch has seen what another process stored before the refresh had its turn, which is then over."""
+    bench = await make_bench(token_set(), refreshed(3))
+    bench.expire()
+    async with bench.store.lock():
+        waiting = asyncio.create_task(bench.token())
+        await asyncio.sleep(0)
+        bench.store.tokens = token_set(2, obtained_at=bench.clock.now, expires_at=bench.clock.now + HOUR)
+        await bench.refresher.look()
+    assert await waiting == "access-2"
+    await bench.refresher.close()
+    assert bench.provider.asked == []

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jmap_proxy.errors import JmapProxyError, StoreError
 from jmap_proxy.tokens import TokenRefresher, create_token_refresher
+from jmap_proxy.tokens.datakey import DataKey
+from jmap_proxy.tokens.decision import PATIENCE
 from jmap_proxy.tokens.envelope import seal
 from jmap_proxy.tokens.outcome import Outcome, Rejected
 from jmap_proxy.tokens.report import State
-from jmap_proxy.tokens.store import FileTokenStore
+from jmap_proxy.tokens.store import LOCK_PATIENCE, FileTokenStore
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION, TokenSet
 from tests.support.clock import Clock
+from tests.support.read_only import apart, needs_read_only
 from tests.tokens.builders import HOUR, refreshed, renamed, token_set
 
 if TYPE_CHECKING:
@@ -33,6 +39,28 @@ class Disk(FileTokenStore):
         if self.full:
             raise StoreError("disk full", hint="make room")
         await super().save(tokens)
+
+
+class SlowKeyring:
+    """Data keys that are to be had while the keyring is not locked; asking for them waits until then."""
+
+    def __init__(self) -> None:
+        self.key = DataKey.new()
+        self.unlocked = threading.Event()
+        self.unlocked.set()
+
+    def describe(self) -> str:
+        """What it is."""
+        return "the keyring"
+
+    def find(self, key_id: str) -> DataKey | None:
+        """A key that is known once is remembered."""
+        return self.key if key_id == self.key.key_id else None
+
+    def current(self) -> DataKey:
+        """Ask the keyring."""
+        self.unlocked.wait()
+        return self.key
 
 
 class StrictProvider:
@@ -59,13 +87,13 @@ class Sharing:
     """Two refreshers, as of two processes, on one store; the second one gives up on the lock soon."""
 
     def __init__(self, folder: Path, keys: Keychain) -> None:
-        self.clock, self.provider = Clock(), StrictProvider()
+        self.clock, self.provider, self.keys = Clock(), StrictProvider(), keys
         self.disks = Disk(folder, "alice", keys), Disk(folder, "alice", keys, lock_patience=0.05)
 
-    async def start(self, number: int, jitter: float = 1.0) -> TokenRefresher:
+    async def start(self, number: int, jitter: float = 1.0, patience: float = PATIENCE) -> TokenRefresher:
         """The refresher of one of the two."""
         return await create_token_refresher(
-            "alice", self.disks[number], self.provider, clock=self.clock, jitter=lambda: jitter
+            "alice", self.disks[number], self.provider, clock=self.clock, jitter=lambda: jitter, patience=patience
         )
 
     async def both(self) -> tuple[TokenRefresher, TokenRefresher]:
@@ -94,6 +122,37 @@ async def test_what_another_process_has_in_memory_only_is_not_spent_again(sharin
     sharing.disks[0].full = False
     await first.close()
     assert await second.ensure_valid_token() == "access-2"
+    assert sharing.provider.outcomes == ["ok"]
+
+
+async def test_who_waits_for_another_process_is_told_so_and_can_end(sharing: Sharing) -> None:
+    """The provider is not to blame; and nothing has been asked, so that nothing is lost by going away."""
+    sharing.disks = sharing.disks[0], Disk(sharing.disks[1].path.parent, "alice", sharing.keys)
+    first, _ = await sharing.both()
+    second = await sharing.start(1, patience=0.05)
+    sharing.disks[0].full = True
+    sharing.clock.now += HOUR + 1
+    await first.ensure_valid_token()
+    with pytest.raises(StoreError, match="another process holds the lock") as caught:
+        await second.ensure_valid_token()
+    assert caught.value.retry_after is not None
+    async with asyncio.timeout(LOCK_PATIENCE / 2):
+        await second.close()
+    sharing.disks[0].full = False
+    await first.close()
+    assert sharing.provider.outcomes == ["ok"]
+
+
+async def test_a_refresh_that_has_begun_gets_its_turn_at_the_end(sharing: Sharing) -> None:
+    """Who holds the lock may let go of it in a moment."""
+    await sharing.disks[0].save(token_set())
+    first = await sharing.start(0)
+    sharing.clock.now += HOUR - 300
+    async with sharing.disks[1].lock():
+        assert await first.ensure_valid_token() == "access-1"
+        closing = asyncio.create_task(first.close())
+        await asyncio.sleep(0)
+    await closing
     assert sharing.provider.outcomes == ["ok"]
 
 
@@ -151,6 +210,37 @@ async def test_who_ends_with_unsaved_tokens_does_not_keep_the_lock(sharing: Shar
     await first.close()
     with pytest.raises(JmapProxyError, match="was lost, and it was spent then"):
         await second.ensure_valid_token()
+
+
+async def test_a_keyring_that_is_locked_at_the_wrong_moment(tmp_path: Path) -> None:
+    """The refresh token is spent by then: the new one is served from memory until the user unlocks the keyring."""
+    ring = SlowKeyring()
+    disk = FileTokenStore(tmp_path / "tokens", "alice", ring)
+    await disk.save(token_set())
+    clock, provider = Clock(), StrictProvider()
+    refresher = await create_token_refresher("alice", disk, provider, clock=clock, jitter=lambda: 0.0, patience=0.1)
+    ring.unlocked.clear()
+    for generation in (2, 3):
+        clock.now += HOUR + 1
+        assert await refresher.ensure_valid_token() == f"access-{generation}"
+        assert refresher.report().state is State.UNSAVED
+    ring.unlocked.set()
+    await refresher.close()
+    stored = await disk.load()
+    assert stored is not None
+    assert stored.generation == 3
+    assert provider.outcomes == ["ok", "ok"]
+
+
+@needs_read_only
+async def test_a_disk_that_takes_no_writes_at_all(tmp_path: Path) -> None:
+    """As one that the kernel has remounted: served from memory, refreshed from there, written down when it can be."""
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    command = apart(sys.executable, "-m", "tests.tokens.read_only_disk", str(state))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await process.communicate()
+    assert out.decode().splitlines() == ["access-2 unsaved", "access-3 unsaved", "ok 3 refresh-1 refresh-2"]
 
 
 async def test_a_file_that_is_damaged_meanwhile_is_written_anew(sharing: Sharing) -> None:

@@ -8,6 +8,7 @@ from jmap_proxy.errors import SignInNeeded
 from jmap_proxy.tokens import create_token_refresher
 from jmap_proxy.tokens.losses import DAY, Loss
 from jmap_proxy.tokens.outcome import Rejected
+from jmap_proxy.tokens.report import State
 from tests.support.clock import Clock
 from tests.tokens.builders import HOUR, NOW, MemoryStore, Provider, make_bench, refreshed, token_set
 
@@ -56,3 +57,32 @@ async def test_a_loss_is_told_with_the_sign_in_that_was_lost() -> None:
             with pytest.raises(SignInNeeded):
                 await refresher.ensure_valid_token()
     assert told == ["first", "second"]
+
+
+async def test_a_loss_is_known_after_a_restart() -> None:
+    """Without a request and without asking anybody; the living token goes on being used."""
+    bench = await make_bench(token_set(), Rejected("invalid_grant"))
+    bench.pass_time(HOUR - 30)
+    assert await bench.token() == "access-1"
+    told: list[tuple[str, str]] = []
+    restarted = await create_token_refresher(
+        "alice", bench.store, bench.provider, clock=bench.clock, lost=lambda *loss: told.append(loss)
+    )
+    report = restarted.report()
+    assert (report.state, report.last_error_at) == (State.NEEDS_LOGIN, bench.clock.now)
+    assert told == [("first", report.last_error)]
+    assert await restarted.ensure_valid_token() == "access-1"
+    assert len(bench.provider.asked) == 1
+
+
+async def test_a_provider_that_has_come_to_another_mind_is_believed() -> None:
+    """The restart is the way to ask once more; when new tokens come the note of the loss means nothing any more."""
+    bench = await make_bench(token_set(), Rejected("invalid_grant"), refreshed(2))
+    bench.expire()
+    with pytest.raises(SignInNeeded):
+        await bench.token()
+    restarted = await create_token_refresher("alice", bench.store, bench.provider, clock=bench.clock)
+    assert await restarted.ensure_valid_token() == "access-2"
+    assert restarted.report().state is State.OK
+    again = await create_token_refresher("alice", bench.store, bench.provider, clock=bench.clock)
+    assert again.report().state is State.OK

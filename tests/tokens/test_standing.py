@@ -70,6 +70,16 @@ def test_the_reason_is_the_nearest_one() -> None:
     assert isinstance(standing.failure(NOW, asking=False), SignInNeeded)
 
 
+def test_a_refused_client_says_what_mends_it() -> None:
+    """The command where one is known; else what to compare."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    standing.fail(Transient("invalid_client", client_refused=True), NOW, 0.0)
+    assert "compare issuer, client_id" in standing.failure(NOW, asking=False).hint
+    standing.fail(Transient("gone", client_refused=True, mend="run: jmap-proxy login alice"), NOW, 0.0)
+    assert standing.failure(NOW, asking=False).hint == "run: jmap-proxy login alice"
+
+
 def test_a_foretold_end_is_told_until_it_comes() -> None:
     """Of this sign-in only: the next one's end is another, and one that has come already is told as it is."""
     standing = Standing("alice")

@@ -18,6 +18,7 @@ from jmap_proxy.tokens.envelope import _encrypted, seal
 from jmap_proxy.tokens.journal import Attempt
 from jmap_proxy.tokens.keychain import Keychain
 from jmap_proxy.tokens.losses import Loss
+from jmap_proxy.tokens.refusal import Refusal
 from jmap_proxy.tokens.store import FileTokenStore, read_tokens, token_file, write_tokens
 from jmap_proxy.tokens.tokenset import SCHEMA_VERSION
 from tests.tokens.builders import NOW, renamed, token_set
@@ -154,7 +155,9 @@ def test_a_file_of_a_newer_program_is_left_alone(folder: Path, keys: Keychain) -
     write_tokens(folder, token_set(), keys)
     path = token_file(folder, "alice")
     path.write_bytes(seal(token_set(schema_version=SCHEMA_VERSION + 1), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 4, this program reads forms 1 to 3")
+    assert_untouched(
+        folder, keys, path, f"written in form {SCHEMA_VERSION + 1}, this program reads forms 1 to {SCHEMA_VERSION}"
+    )
 
 
 def test_without_its_data_key_a_file_is_left_alone(folder: Path, keys: Keychain, tmp_path: Path) -> None:
@@ -242,7 +245,7 @@ def test_a_newer_programs_file_is_not_stood_in_for(folder: Path, keys: Keychain)
         write_tokens(folder, token_set(generation, rotation="no"), keys)
     path = token_file(folder, "alice")
     path.write_bytes(seal(token_set(3, schema_version=SCHEMA_VERSION + 1, rotation="no"), keys.current()))
-    assert_untouched(folder, keys, path, "written in form 4")
+    assert_untouched(folder, keys, path, f"written in form {SCHEMA_VERSION + 1}")
 
 
 def test_another_sign_in_never_stands_in(folder: Path, keys: Keychain) -> None:
@@ -257,11 +260,12 @@ def test_another_sign_in_never_stands_in(folder: Path, keys: Keychain) -> None:
 
 
 async def test_what_is_forgotten_is_gone_with_all_that_stood_beside_it(folder: Path, keys: Keychain) -> None:
-    """After a sign-out no generation and no open attempt is left."""
+    """After a sign-out no generation, no open attempt and no refusal is left."""
     store = FileTokenStore(folder, "alice", keys)
     for generation in (1, 2):
         await store.save(token_set(generation))
     await store.begin_attempt(Attempt.of(token_set(2), NOW))
+    await store.note_refusal(Refusal.of(token_set(2), "refused", NOW))
     assert await store.remove()
     assert names(folder) == []
 
@@ -278,10 +282,15 @@ async def test_attempts_and_losses_are_kept_beside_the_tokens(folder: Path, keys
     assert await store.attempt() is None
     known = [await store.note_loss(Loss(float(number), NOW)) for number in range(12)][-1]
     assert [loss.signed_in_at for loss in known] == [float(number) for number in range(2, 12)]
-    for suffix in (".attempt", ".losses"):
+    assert await store.refusal() is None
+    refusal = Refusal.of(token_set(), "refused", NOW)
+    await store.note_refusal(refusal)
+    assert await FileTokenStore(folder, "alice", keys).refusal() == refusal
+    for suffix in (".attempt", ".losses", ".refused"):
         store.path.with_suffix(suffix).write_bytes(b"{")
         store.path.with_suffix(suffix).chmod(0o600)
     assert await store.attempt() is None
+    assert await store.refusal() is None
     assert await store.note_loss(Loss(1.0, 2.0)) == [Loss(1.0, 2.0)]
 
 

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from jmap_proxy.tokens import TokenSet
 from jmap_proxy.tokens.outcome import Refreshed
+from jmap_proxy.tokens.registration import Registration
 from tests.tokens.builders import NOW, refreshed, token_set
 
 
@@ -24,6 +25,15 @@ def test_a_rotated_refresh_token_and_a_new_scope_replace_the_old() -> None:
     answer = Refreshed(access_token="a", refresh_token="r", life=1, scope="mail calendar")
     new = token_set(scope="mail").renewed(answer, obtained_at=NOW)
     assert (new.refresh_token, new.scope) == ("r", "mail calendar")
+
+
+def test_a_new_client_goes_on_with_the_tokens() -> None:
+    """Where the provider had forgotten the one before; without, the client stays who it was."""
+    old, new = (Registration(issuer="https://sso.example", client_id=name, registered_at=NOW) for name in "ab")
+    tokens = token_set(client_id="a", registration=old)
+    assert tokens.renewed(refreshed(2), obtained_at=NOW).registration == old
+    heir = tokens.renewed(Refreshed(access_token="x", refresh_token="y", life=1, registration=new), obtained_at=NOW)
+    assert (heir.client_id, heir.registration) == ("b", new)
 
 
 @pytest.mark.parametrize(

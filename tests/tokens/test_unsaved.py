@@ -14,6 +14,8 @@ from tests.tokens.builders import MemoryStore, token_set
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from jmap_proxy.tokens.tokenset import TokenSet
+
 
 class Sleeps:
     """Waits that a test ends one by one."""
@@ -108,13 +110,12 @@ async def test_tokens_that_come_while_the_lock_is_waited_for_are_the_ones_that_a
     unsaved.keep(token_set(2))
     await sleeps.asked.get()
     store.save_error = None
-    saved = asyncio.ensure_future(store.saved.wait())
     async with store.lock():
         sleeps.end_one()
         for _ in range(5):
             await asyncio.sleep(0)
         unsaved.keep(token_set(3))
-    await saved
+    await unsaved.wait_saved()
     await unsaved.close()
     assert store.tokens == token_set(3)
     assert [event for event in store.events if event.startswith("saved")] == ["saved 3"]
@@ -194,3 +195,54 @@ async def test_with_nothing_unsaved_nothing_is_waited_for() -> None:
     _, _, unsaved = full_disk()
     await unsaved.wait_saved()
     await unsaved.close()
+
+
+class HangingStore(MemoryStore):
+    """A store whose first write waits, as for a keyring that the user is to unlock."""
+
+    def __init__(self) -> None:
+        super().__init__(token_set())
+        self.unlocked = asyncio.Event()
+        self.writes = 0
+
+    async def save(self, tokens: TokenSet) -> None:
+        """Save, the first time after a while."""
+        self.writes += 1
+        await self.unlocked.wait()
+        await super().save(tokens)
+
+
+async def test_a_write_that_hangs_is_alone() -> None:
+    """The tokens count as unsaved; newer ones are not written before it has ended, so that it does not replace them."""
+    store, sleeps = HangingStore(), Sleeps()
+    unsaved = UnsavedTokens(store, lambda: 1.0, lambda: None, sleeps, patience=0.01)
+    for generation in (2, 3):
+        async with unsaved.lock():
+            with pytest.raises(StoreError, match="takes too long"):
+                await unsaved.write(token_set(generation))
+            unsaved.keep(token_set(generation))
+    await sleeps.asked.get()
+    sleeps.end_one()
+    await sleeps.asked.get()
+    assert store.writes == 1
+    store.unlocked.set()
+    await unsaved.close()
+    assert [event for event in store.events if event.startswith("saved")] == ["saved 2", "saved 3"]
+    assert unsaved.tokens is None
+
+
+async def test_a_write_that_hangs_and_fails_is_tried_again() -> None:
+    """What it raises in the end is nobody's exception."""
+    store, sleeps = HangingStore(), Sleeps()
+    store.save_error = StoreError("the keyring does not answer")
+    unsaved = UnsavedTokens(store, lambda: 1.0, lambda: None, sleeps, patience=0.01)
+    async with unsaved.lock():
+        with pytest.raises(StoreError, match="takes too long"):
+            await unsaved.write(token_set(2))
+        unsaved.keep(token_set(2))
+    store.unlocked.set()
+    await sleeps.asked.get()
+    store.save_error = None
+    sleeps.end_one()
+    await unsaved.wait_saved()
+    assert store.tokens == token_set(2)

@@ -15,8 +15,8 @@ import pytest
 from jmap_proxy.sandbox import Fault
 from tests.cli.test_serve import listens
 from tests.support.manager import manager_at
+from tests.support.ports import free_port
 from tests.support.team import Team, team
-from tests.support.world import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

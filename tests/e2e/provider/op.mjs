@@ -1,5 +1,6 @@
 // A certified OpenID Provider (npm oidc-provider) for the end-to-end tests. Nobody sits in front of it: whoever asks is
 // signed in as ACCOUNT and consents to everything. Rotation is on, and a spent refresh token revokes its whole grant.
+// Clients may register themselves, and devices sign in.
 //
 //   node op.mjs PUBLIC_KEY_FILE TOKEN_LIFE [PORT ISSUER]     the key that its access tokens are signed with; seconds;
 //                                                             where to listen, and its URL where something is in front
@@ -65,6 +66,9 @@ function settings() {
     formats: { customizers: { jwt: thinToken } },
     features: {
       devInteractions: { enabled: false },
+      deviceFlow: { enabled: true },
+      registration: { enabled: true },
+      registrationManagement: { enabled: true },
       introspection: { enabled: true, allowedPolicy: async () => true },
       revocation: { enabled: true, allowedPolicy: async () => true },
       resourceIndicators: {

@@ -453,7 +453,7 @@ async def test_the_wait_for_the_server_ends_too(end: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "body"),
     [
-        (b"Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n", gzip.compress(ONE)),
+        (b"Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\n", gzip.compress(ONE, mtime=0)),
         (b"Content-Type: application/json\r\n", b"{}"),
     ],
 )

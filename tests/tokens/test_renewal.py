@@ -1,3 +1,4 @@
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -238,3 +239,69 @@ async def test_a_suspended_machine_has_no_wrong_clock() -> None:
     with pytest.raises(TokenDelayed):
         await bench.refresher.replace_rejected("access-1")
     assert bench.refresher.report().clock_ahead == 0
+
+
+class Sleeps:
+    """A sleep that takes no time, and sets the clock on by what it was asked for."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.slept: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        """Return at once."""
+        self.slept.append(seconds)
+        self.clock.now += seconds
+
+
+async def replaying(replay: Replay, *outcomes: Outcome) -> tuple[Bench, Sleeps]:
+    """A refresher that was asked for a token once, in the soft window, and then is left alone."""
+    clock, store, provider = Clock(), MemoryStore(token_set()), Provider(*outcomes)
+    sleeps = Sleeps(clock)
+    refresher = await create_token_refresher(
+        "alice", store, provider, clock=clock, jitter=lambda: 0.0, replay=replay, sleep=sleeps
+    )
+    clock.now += HOUR - 300
+    assert await refresher.ensure_valid_token() == "access-1"
+    await refresher.wait_saved()
+    return Bench(clock, store, provider, refresher), sleeps
+
+
+async def test_a_lost_answer_is_asked_for_again_without_a_request() -> None:
+    """The network that lost it is down for a moment: the grace is short, and nobody may want mail in that time."""
+    unreachable = Transient("no connection")
+    bench, sleeps = await replaying("grace", LOST, unreachable, unreachable, unreachable, refreshed(2))
+    await bench.store.saved.wait()
+    await bench.refresher.wait_saved()
+    assert await bench.token() == "access-2"
+    assert len(bench.provider.asked) == 5
+    assert sum(sleeps.slept) < GRACE
+    await bench.refresher.close()
+
+
+@pytest.mark.parametrize("replay", ["grace", "strict"])
+async def test_what_cannot_be_had_is_not_asked_for(replay: Replay) -> None:
+    """Not after the grace, and at a strict provider not at all."""
+    bench, sleeps = await replaying(replay, LOST, Transient("no connection", retry_after=GRACE + 1))
+    assert len(bench.provider.asked) == (2 if replay == "grace" else 1)
+    assert sleeps.slept == []
+    await bench.refresher.close()
+
+
+async def test_who_waits_to_ask_again_can_be_ended() -> None:
+    """At once: the note of the attempt is there for the next process."""
+    clock, store = Clock(), MemoryStore(token_set())
+    asleep = asyncio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        asleep.set()
+        await asyncio.Event().wait()
+
+    refresher = await create_token_refresher(
+        "alice", store, Provider(LOST), clock=clock, jitter=lambda: 0.0, replay="grace", sleep=sleep
+    )
+    clock.now += HOUR - 300
+    await refresher.ensure_valid_token()
+    await asleep.wait()
+    await refresher.close()
+    assert store.open_attempt is not None
