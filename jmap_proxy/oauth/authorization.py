@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from jmap_proxy.errors import SignInError
-from jmap_proxy.oauth.fields import json_object
+from jmap_proxy.oauth.fields import json_object, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,8 +85,8 @@ def read_pushed(status: int, body: bytes, metadata: ProviderMetadata) -> str:
         SignInError: the provider refuses it, or its answer cannot be used.
     """
     fields = json_object(body)
-    uri = fields.get("request_uri")
-    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and isinstance(uri, str) and uri:
+    uri = printable(fields.get("request_uri"))
+    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and uri:
         return uri
     if isinstance(fields.get("error"), str):
         raise _refusal(fields["error"])
@@ -122,9 +122,10 @@ def read_callback(parameters: Mapping[str, Sequence[str]], metadata: ProviderMet
         raise SignInError("the redirect comes from another identity provider than the one that was asked")
     if "error" in values:
         raise _refusal(values["error"])
-    if not values.get("code"):
-        raise SignInError("the provider's redirect holds no code")
-    return values["code"]
+    code = printable(values.get("code"))  # RFC 6749 appendix A.11
+    if not code:
+        raise SignInError("the provider's redirect holds no code that can be used")
+    return code
 
 
 def _refusal(error: str) -> SignInError:

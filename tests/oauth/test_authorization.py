@@ -195,6 +195,8 @@ def test_a_pushed_request_is_named_by_the_provider() -> None:
         (500, b"<html>s3cret", "answers 500"),
         (201, b"{}", "answers 201"),
         (201, b'{"request_uri": 5}', "answers 201"),
+        (201, rb'{"request_uri": "\ud800"}', "answers 201"),
+        (201, rb'{"request_uri": "urn:x:\u001b[2J"}', "answers 201"),
         (302, b'{"request_uri": "urn:x:1"}', "answers 302"),
     ],
 )
@@ -203,3 +205,9 @@ def test_a_request_that_cannot_be_pushed_ends_the_sign_in(status: int, body: byt
     with pytest.raises(SignInError, match=told) as caught:
         read_pushed(status, body, metadata())
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_code_that_no_form_can_hold_is_none() -> None:
+    """RFC 6749 appendix A.11; raw bytes in the browser's request come as halves of surrogates."""
+    with pytest.raises(SignInError, match="no code that can be used"):
+        read_callback({"code": ["\udcff"]}, metadata())

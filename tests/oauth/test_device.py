@@ -161,3 +161,33 @@ def test_what_ends_it(outcome: Transient | Rejected, told: str) -> None:
     with pytest.raises(SignInError, match=told) as caught:
         interval_after(outcome, 5)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_code": "\x1b[2J"},
+        {"user_code": "A\nhint: B"},
+        {"user_code": "\u202eA"},
+        {"user_code": "A" * 65},
+        {"verification_uri": f"{ISSUER}/\x1b]0;x\x07"},
+        {"verification_uri": f"{ISSUER}/{'x' * 9000}"},
+    ],
+)
+def test_what_would_disturb_the_terminal_is_not_shown(changes: dict[str, str]) -> None:
+    """Control characters, text that runs backwards, or screens full of it."""
+    with pytest.raises(SignInError, match="without a code or a place to enter it"):
+        read(**changes)
+
+
+@pytest.mark.parametrize("uri", ["javascript:alert(1)", "http://sso.example/device", "file:///etc/passwd", "data:,x"])
+def test_only_web_pages_are_shown(uri: str) -> None:
+    """A user would open it, or scan it."""
+    with pytest.raises(ProviderError):
+        read(verification_uri=uri)
+    assert read(verification_uri_complete=uri).prompt.verification_uri_complete == ""
+
+
+def test_the_page_may_be_one_of_a_web_application() -> None:
+    """Whose pages stand behind a "#"."""
+    assert read(verification_uri=f"{ISSUER}/#/device").prompt.verification_uri == f"{ISSUER}/#/device"
