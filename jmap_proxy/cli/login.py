@@ -17,6 +17,7 @@ from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.config_writing import ConfigFile
 from jmap_proxy.cli.new_account import Wanted, set_up
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
+from jmap_proxy.cli.shown import shown
 from jmap_proxy.cli.signing_in import SignedIn, sign_in
 from jmap_proxy.cli.ways import by_client_credentials, way_of
 from jmap_proxy.clients.ways_in import reachable
@@ -105,7 +106,7 @@ async def _login_new(config: Config, wanted: Wanted, file: ConfigFile, flow: Flo
     async with Assembly(config) as assembly:
         new, found = await set_up(assembly, wanted, file, text)
         for note in found.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(f"note: {shown(note)}", err=True)
         click.echo(f"Found {found.session_url}, which takes sign-ins of {found.issuer}.", err=True)
         config = new.config()
         async with assembly.branch(config) as branch:
@@ -134,8 +135,8 @@ def _with_choices(config: Config, wanted: Wanted) -> Config:
 
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     for note in signed_in.notes:
-        click.echo(f"note: {note}", err=True)
-    username = "".join(each if each.isprintable() else "?" for each in signed_in.username) or name
+        click.echo(f"note: {shown(note)}", err=True)
+    username = shown(signed_in.username) or name
     click.echo(f"Signed in as {username}.")
     listen = config.listen
     for scheme, text in (("http", config.account(name).listen), ("http", listen.http), ("https", listen.https)):
