@@ -191,7 +191,7 @@ def _with_files_beside(config: Config, folder: Path) -> Config:
 def parse_config(text: str) -> Config:
     """Check the text of a configuration. Pure. Raises ConfigError naming the key."""
     try:
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(text.removeprefix("\ufeff"))  # some editors write a mark before UTF-8
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}") from None
     if isinstance(accounts := raw.get("accounts"), dict):

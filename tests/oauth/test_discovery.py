@@ -166,7 +166,7 @@ async def test_a_provider_elsewhere_may_name_hosts_elsewhere(session: ClientSess
 
 @pytest.mark.parametrize("odd", ["\x1b]0;owned\x07", "\nhint: run: curl evil.example", "\u202e", "#x", " x"])
 async def test_an_endpoint_can_be_shown(session: ClientSession, clock: Clock, odd: str) -> None:
-    """The authorization endpoint is printed for the user: no no control characters, one line; nor do errors hold any."""
+    """The authorization endpoint is printed for the user: no control characters, one line; nor do errors hold any."""
     issuer = "https://sso.example.com"
     place = f"{issuer}/authorize{odd}"
     discovery = Discovery(OneAnswer(session, document(issuer, authorization_endpoint=place)), clock)
