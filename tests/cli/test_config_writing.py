@@ -17,6 +17,7 @@ from jmap_proxy.config import parse_config
 from jmap_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BOB = section("bob", {"server": "https://mail.example.com"})
@@ -197,7 +198,8 @@ def test_a_folder_that_others_can_write_to_gets_no_file(tmp_path: Path) -> None:
     """Whoever can replace the configuration can have the tokens sent anywhere. It is told before the sign-in, too."""
     tmp_path.chmod(0o777)
     file = ConfigFile(tmp_path / "config.toml")
-    for attempt in (lambda: file.check_writable(BOB), lambda: file.add("bob", BOB)):
+    attempts: list[Callable[[], None]] = [lambda: file.check_writable(BOB), lambda: file.add("bob", BOB)]
+    for attempt in attempts:
         with pytest.raises(ConfigError, match="can be used by others") as caught:
             attempt()
         assert f"chmod 700 {tmp_path}" in caught.value.hint
