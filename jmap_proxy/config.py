@@ -28,7 +28,8 @@ from jmap_proxy.presets import presets
 if TYPE_CHECKING:
     from pathlib import Path
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f-\x9f/\\]+\Z")]
+LONGEST_NAME = 100
+"""Characters of an account's name, which becomes that of files."""
 
 DEFAULT_SCOPES = ("openid", "offline_access")
 """Asked for where neither the configuration nor the server says what."""
@@ -124,7 +125,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
     listen: Listen = Listen()
-    accounts: dict[_Name, Account] = {}
+    accounts: dict[str, Account] = {}
     store: Store = Store()
     limits: Limits = Limits()
     hooks: Hooks = Hooks()
@@ -196,6 +197,7 @@ def parse_config(text: str) -> Config:
         raise ConfigError(f"not TOML: {error}") from None
     if isinstance(accounts := raw.get("accounts"), dict):
         for name in accounts:
+            _check_name(name)
             where = f"accounts.{_toml_key(name)}"
             accounts[name] = _with_preset(accounts[name], where)
             _convert(accounts[name], Account, where)  # alone, to name the account in the error
@@ -204,6 +206,14 @@ def parse_config(text: str) -> Config:
     for name, account in config.accounts.items():
         _check_account(name, account)
     return config
+
+
+def _check_name(name: str) -> None:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or set(name) & set(" /\\"):
+        raise ConfigError(
+            f"{name[:LONGEST_NAME]!r} cannot be the name of an account",
+            hint=f"choose one of 1 to {LONGEST_NAME} characters without spaces, slashes and hidden ones",
+        )
 
 
 def _with_preset(account: object, where: str) -> object:

@@ -51,8 +51,6 @@ def with_section(text: str, name: str, added: str) -> tuple[str, Config]:
         ConfigError: the text is none, has that account already, or lets nothing be added at its end.
     """
     before = parse_config(text)
-    if not name.isprintable():  # such as bytes of a command line that are no text, which no file can hold
-        raise ConfigError(f"{name!a} cannot be the name of an account", hint="choose another one: --name NAME")
     if name in before.accounts:
         raise ConfigError(f"the configuration has an account {name!r} by now", hint=f"run: jmap-proxy login {name}")
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"

@@ -32,6 +32,8 @@ ASSUMED_LIFE = 600.0
 LONGEST_LIFE = 3600.0
 """Seconds; no user takes longer."""
 
+CLIENT_UNKNOWN = frozenset({"invalid_client"})
+
 LONGEST_TEXT = 8000
 """Characters; some device codes are signed tokens."""
 LONGEST_USER_CODE = 64
@@ -81,7 +83,8 @@ def read_device_answer(status: int, body: bytes, issuer: str) -> DeviceRequest:
     if status != HTTPStatus.OK:
         error = fields.get("error")
         told = error if isinstance(error, str) and error in KNOWN_ERRORS else f"it answers {status}"
-        raise SignInError(f"{issuer} begins no sign-in on another device ({told})", hint="use --no-browser or --paste")
+        hint = "check the client_id" if told in CLIENT_UNKNOWN else "use --no-browser or --paste"
+        raise SignInError(f"{issuer} begins no sign-in on another device ({told})", hint=hint)
     # verification_url: drafts before the RFC, and whoever kept to them (measured: Google)
     uri = _text(fields.get("verification_uri") or fields.get("verification_url"))
     device_code, user_code = _text(fields.get("device_code")), _text(fields.get("user_code"))

@@ -241,7 +241,7 @@ except ConfigError as error:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["\udcff@example.com", "a\x85b"])
+@pytest.mark.parametrize("name", ["\udcff@example.com", "a\x85b", "my mail", "a/b", ".." + "/" * 3])
 def test_a_name_that_no_file_can_hold_is_told(name: str) -> None:
     """Before the sign-in: a command line can hold any bytes."""
     with pytest.raises(ConfigError, match="cannot be the name of an account") as caught:

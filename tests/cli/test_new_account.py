@@ -159,7 +159,7 @@ async def test_a_configuration_that_cannot_be_written_is_told_before_the_sign_in
         (Wanted(who=ALICE, preset="hotmail"), "no preset 'hotmail'"),
         (Wanted(who=ALICE, server="mail.example.com"), "accounts.*server"),
         (Wanted(who=ALICE, server="http://mail.example.com"), "plain http"),
-        (Wanted(who="a b", server="https://mail.example.com"), "accounts"),
+        (Wanted(who="a b", server="https://mail.example.com"), "'a b' cannot be the name of an account"),
     ],
 )
 def test_what_cannot_become_an_account_is_told(wanted: Wanted, told: str) -> None:

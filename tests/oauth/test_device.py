@@ -191,3 +191,11 @@ def test_only_web_pages_are_shown(uri: str) -> None:
 def test_the_page_may_be_one_of_a_web_application() -> None:
     """Whose pages stand behind a "#"."""
     assert read(verification_uri=f"{ISSUER}/#/device").prompt.verification_uri == f"{ISSUER}/#/device"
+
+
+@pytest.mark.parametrize(("error", "mend"), [("invalid_client", "check the client_id"), ("server_error", "--paste")])
+def test_a_refusal_names_what_mends_it(error: str, mend: str) -> None:
+    """Another way to sign in does not help a client that the provider does not know."""
+    with pytest.raises(SignInError) as caught:
+        read_device_answer(400, json.dumps({"error": error}).encode(), ISSUER)
+    assert mend in caught.value.hint
