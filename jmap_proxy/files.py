@@ -22,6 +22,8 @@ Identity = tuple[int, int, int, int]
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
+ELSEWHERE = "choose another folder, one of your own that others cannot write to"
+
 
 def private_folder(path: Path) -> Path:
     """Make the folder where it is missing, parents too, all 0700; see that nobody else can enter it.
@@ -217,11 +219,13 @@ def _check_provided(path: Path, status: os.stat_result) -> None:
 
 def _check_mode(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_uid != os.geteuid():
-        raise StoreError(f"{path} belongs to another user", hint=f"chown it, or remove {path}")
+        hint = ELSEWHERE if stat.S_ISDIR(status.st_mode) else f"chown it, or remove {path}"
+        raise StoreError(f"{path} belongs to another user", hint=hint)
     _check_bits(path, status, forbidden)
 
 
 def _check_bits(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_mode & forbidden:
         mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
-        raise StoreError(f"{path} can be used by others", hint=f"run: chmod {mode} {path}")
+        hint = ELSEWHERE if status.st_mode & stat.S_ISVTX else f"run: chmod {mode} {path}"  # /tmp is meant for all
+        raise StoreError(f"{path} can be used by others", hint=hint)

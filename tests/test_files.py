@@ -154,3 +154,17 @@ def test_a_provided_file_is_refused_if_others_can_change_it(tmp_path: Path, mode
     file.chmod(mode)
     with pytest.raises(StoreError, match="can be used by others"):
         files.read_trusted(file)
+
+
+def test_nobody_is_told_to_change_a_folder_of_all(tmp_path: Path) -> None:
+    """Root would do it, and /tmp be closed for everybody."""
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StoreError, match="can be used by others") as caught:
+        files.own_folder(tmp_path)
+    assert caught.value.hint == files.ELSEWHERE
+    tmp_path.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 12345, -1)
+        with pytest.raises(StoreError, match="belongs to another user") as caught:
+            files.own_folder(tmp_path)
+        assert caught.value.hint == files.ELSEWHERE

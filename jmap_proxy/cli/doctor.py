@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def _examine(config_file: Path, name: str | None, *, offline: bool) -> list[Find
         return [error("no-accounts", f"{config_file} has no accounts", "run: jmap-proxy login you@example.com")]
     if name is not None and name not in config.accounts:
         what = f"there is no account {name!r} in {config_file} (there is: {', '.join(config.accounts)})"
-        return [error("unknown-account", what, f"name one of these, or run: jmap-proxy login {name}")]
+        who = shlex.quote(name) if "@" in name else "EMAIL"
+        return [error("unknown-account", what, f"name one of these, or run: jmap-proxy login {who}")]
     return run(_examine_accounts(config_file, config, (name,) if name else tuple(config.accounts), offline=offline))
 
 
