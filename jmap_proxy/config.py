@@ -159,8 +159,10 @@ def load_config(path: Path) -> Config:
             f"there is no configuration file {path}",
             hint="run: jmap-proxy login EMAIL, which makes it, or write it after the example config/config.toml",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check who owns {path}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
     try:
         return _with_files_beside(parse_config(text), path.parent)
     except ConfigError as error:

@@ -51,6 +51,17 @@ def _folder(path: Path) -> os.stat_result:
         raise StoreError(f"{path}: {error.strerror}", hint=f"make {path} a folder of your own") from error
 
 
+def check_writable(path: Path) -> None:
+    """See that a file could be replaced, or made with its folders, as far as the system tells without a try.
+
+    Raises:
+        StoreError: it could not.
+    """
+    folder = next(parent for parent in path.absolute().parents if os.access(parent, os.F_OK))
+    if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+        raise StoreError(f"{folder} cannot be written to", hint=_write_hint(path))
+
+
 def identity(path: Path) -> Identity | None:
     """What tells one version of a file from the next (inode, times, size), None if there is no such file.
 

@@ -168,3 +168,19 @@ def test_nobody_is_told_to_change_a_folder_of_all(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="belongs to another user") as caught:
             files.own_folder(tmp_path)
         assert caught.value.hint == files.ELSEWHERE
+
+
+def test_what_could_not_be_written_is_told(tmp_path: Path) -> None:
+    """Without leaving a trace: the nearest folder that there is decides, and a plain file is none."""
+    files.check_writable(tmp_path / "a" / "b" / "c")
+    assert list(tmp_path.iterdir()) == []
+    plain, closed = tmp_path / "plain", tmp_path / "closed"
+    plain.touch()
+    with pytest.raises(StoreError, match=f"{plain} cannot be written to"):
+        files.check_writable(plain / "file")
+    closed.mkdir(mode=0o500)
+    if not os.access(closed, os.W_OK):  # root mostly may
+        for path in (closed / "file", closed / "a" / "b"):
+            with pytest.raises(StoreError, match=f"{closed} cannot be written to") as caught:
+                files.check_writable(path)
+            assert str(path.parent) in caught.value.hint

@@ -92,12 +92,13 @@ class ConfigFile:
 
     def check_writable(self, added: str) -> None:
         """See that a section could be added, before anybody signs in for it. Blocks. Raises ConfigError."""
-        folder, exists = next(parent for parent in self._target.parents if parent.exists()), self._target.exists()
-        if not os.access(folder, os.W_OK | os.X_OK) or (exists and not os.access(self._target, os.W_OK)):
-            raise ConfigError(f"{self.path} cannot be written", hint=pasted(added))
-        if not exists and folder == self._target.parent:
-            with self._told(added):
-                files.own_folder(folder)
+        with self._told(added):
+            files.check_writable(self._target)
+            if self._target.exists():
+                if not os.access(self._target, os.W_OK):
+                    raise ConfigError(f"{self.path} cannot be written: it is read-only", hint=pasted(added))
+            elif self._target.parent.exists():
+                files.own_folder(self._target.parent)
 
     def add(self, name: str, added: str) -> None:
         """Add a section to what stands in the file now. Blocks.

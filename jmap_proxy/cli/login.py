@@ -16,7 +16,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.config_writing import ConfigFile
 from jmap_proxy.cli.new_account import Wanted, set_up
-from jmap_proxy.cli.options import run, with_config_file, with_log_level
+from jmap_proxy.cli.options import is_there, run, with_config_file, with_log_level
 from jmap_proxy.cli.shown import shown
 from jmap_proxy.cli.signing_in import SignedIn, sign_in
 from jmap_proxy.cli.ways import by_client_credentials, way_of
@@ -70,7 +70,7 @@ def login(
     flow = way_of(no_browser=no_browser, device=device, paste=paste)
     wanted = Wanted(who=name, server=server, issuer=issuer, client_id=client_id, preset=preset, name=new_name)
     file = ConfigFile(config_file)
-    config = load_config(config_file) if config_file.exists() else Config()
+    config = load_config(config_file) if is_there(config_file) else Config()
     if wanted.account_name in config.accounts:
         config = _with_choices(config, wanted)
         signed_in = run(_undone_when_ended(_login(config, name, flow)))

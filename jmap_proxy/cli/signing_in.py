@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jmap_proxy import files
 from jmap_proxy.cli.client_choice import Chosen, choose_client, person_of
 from jmap_proxy.errors import (
     JmapProxyError,
@@ -111,7 +112,8 @@ async def sign_in(
             a StoreError that says that the account is signed in and lacks a local key.
     """
     store, keys = assembly.store(name), assembly.local_keys
-    # A file that cannot be overwritten is told before the user signs in, not after.
+    # What keeps the tokens from being saved is told before the user signs in, not after.
+    await asyncio.to_thread(files.check_writable, store.path)
     stored = await store.load()
     has_key = await asyncio.to_thread(keys.has_key, name)
     person = new.person if new else person_of(name)

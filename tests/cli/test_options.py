@@ -8,12 +8,13 @@ import sys
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import pytest
 from aiohttp import ClientSession
 
-from jmap_proxy.cli.options import run
+from jmap_proxy.cli.options import is_there, run
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
     from tests.support.world import World
 
@@ -71,3 +72,21 @@ def test_it_runs_without_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_runs_on_uvloop_where_there_is_one() -> None:
     """With the extra installed it is used."""
     assert run(_loop_name()).startswith("uvloop")
+
+
+@pytest.mark.parametrize("command", [("login", "alice"), ("doctor",), ("status",)])
+async def test_a_configuration_that_cannot_be_seen_is_told(world: World, command: tuple[str, ...]) -> None:
+    """Such as one in a folder of somebody else's: no traceback, and it does not count as missing."""
+    path = world.folder / ("x" * 300)
+    ended = await world.invoke(*command, "--config", str(path), config=False)
+    assert ended.code == (1 if command == ("doctor",) else 78)
+    assert "cannot be read: File name too long" in " ".join((ended.out + ended.err).split())
+
+
+def test_a_file_is_there_or_not(tmp_path: Path) -> None:
+    """Below a plain file nothing is."""
+    file = tmp_path / "file"
+    assert not is_there(file)
+    file.touch()
+    assert is_there(file)
+    assert not is_there(file / "below")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,6 +114,17 @@ async def test_a_damaged_file_is_told_before_the_user_signs_in(world: World, fil
         await world.sign_in()
     assert damaged.read_bytes() == b"damaged"
     assert len(world.idp.authorize_requests) == asked
+
+
+async def test_a_closed_folder_is_told_before_the_user_signs_in(world: World) -> None:
+    """Tokens that could not be saved are not asked for; no URL is shown."""
+    world.state.mkdir(mode=0o500)
+    if os.access(world.state, os.W_OK):  # root mostly may: a file in the folder's place is the next best
+        world.state.rmdir()
+        world.state.touch()
+    with pytest.raises(StoreError, match=f"{world.state}"):
+        await world.sign_in()
+    assert world.idp.authorize_requests == []
 
 
 async def test_a_closed_browser_is_not_waited_for_for_ever(world: World) -> None:
