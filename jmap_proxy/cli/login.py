@@ -49,7 +49,7 @@ Result = TypeVar("Result")
 @click.option("--device", is_flag=True, help="Sign in on another device, with a code.")
 @click.option("--paste", is_flag=True, help="Sign in with any browser, and paste the URL that it ends at.")
 @with_config_file
-@with_log_level("warning")
+@with_log_level("error")
 def login(
     name: str,
     server: str,

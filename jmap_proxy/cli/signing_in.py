@@ -44,6 +44,9 @@ PATIENCE = 1800.0
 UNDO_TIME = 10.0
 """Seconds for telling the provider that a sign-in is not wanted after all."""
 
+MOST_TOLD = 3
+"""Capabilities that were left out of the Session and are told of."""
+
 MAIL_SCOPE = "urn:ietf:params:oauth:scope:mail"
 GIVEN_ANYWAY = frozenset({"openid", "offline_access"})
 """Scopes that are seen by what comes with them, an ID token and a refresh token; providers often do not repeat them."""
@@ -133,7 +136,7 @@ async def sign_in(
         check_person(person, session.username, named=new is not None)
         await _save(assembly, name, tokens, new)
     key = "" if has_key else await _first_key(keys, name)
-    return SignedIn(session.username, session.mail_account, key, (*notes, *session.dropped))
+    return SignedIn(session.username, session.mail_account, key, (*notes, *_in_short(session.dropped)))
 
 
 async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
@@ -238,6 +241,12 @@ async def _checked_session(assembly: Assembly, name: str, source: FixedToken) ->
             hint="compare the account's scopes, resource and server with what the server wants",
         )
     return session
+
+
+def _in_short(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """What to tell of capabilities that were left out: a hostile server has thousands."""
+    more = len(dropped) - MOST_TOLD
+    return (*dropped[:MOST_TOLD], *(["and more like these; run: jmap-proxy doctor"] if more > 0 else []))
 
 
 async def _first_key(keys: LocalKeys, name: str) -> str:

@@ -32,8 +32,6 @@ ASSUMED_LIFE = 600.0
 LONGEST_LIFE = 3600.0
 """Seconds; no user takes longer."""
 
-CLIENT_UNKNOWN = frozenset({"invalid_client"})
-
 LONGEST_TEXT = 8000
 """Characters; some device codes are signed tokens."""
 LONGEST_USER_CODE = 64
@@ -83,7 +81,7 @@ def read_device_answer(status: int, body: bytes, issuer: str) -> DeviceRequest:
     if status != HTTPStatus.OK:
         error = fields.get("error")
         told = error if isinstance(error, str) and error in KNOWN_ERRORS else f"it answers {status}"
-        hint = "check the client_id" if told in CLIENT_UNKNOWN else "use --no-browser or --paste"
+        hint = ("check the client_id, or " if told == "invalid_client" else "") + "use --no-browser or --paste"
         raise SignInError(f"{issuer} begins no sign-in on another device ({told})", hint=hint)
     # verification_url: drafts before the RFC, and whoever kept to them (measured: Google)
     uri = _text(fields.get("verification_uri") or fields.get("verification_url"))
@@ -91,11 +89,13 @@ def read_device_answer(status: int, body: bytes, issuer: str) -> DeviceRequest:
     if not (uri and device_code and 0 < len(user_code) <= LONGEST_USER_CODE):
         raise SignInError(f"{issuer} answers without a code or a place to enter it", hint="use --no-browser or --paste")
     check_endpoint(_without_fragment(uri))
+    life = min(_seconds(fields.get("expires_in"), ASSUMED_LIFE), LONGEST_LIFE)
+    interval = _seconds(fields.get("interval"), DEFAULT_INTERVAL)
     return DeviceRequest(
         DevicePrompt(uri, _safe(_text(fields.get("verification_uri_complete"))), user_code),
         device_code,
-        life=min(_seconds(fields.get("expires_in"), ASSUMED_LIFE), LONGEST_LIFE),
-        interval=_seconds(fields.get("interval"), DEFAULT_INTERVAL),
+        life=life,
+        interval=interval if interval < life else DEFAULT_INTERVAL,  # else nobody could ever sign in: no seconds
     )
 
 

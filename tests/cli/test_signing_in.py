@@ -10,6 +10,7 @@ from jmap_proxy.autodiscovery.address import parse_mail_address
 from jmap_proxy.cli.signing_in import (
     MAIL_SCOPE,
     FixedToken,
+    _in_short,
     by_browser,
     check_person,
     check_scopes,
@@ -272,3 +273,9 @@ async def test_somebody_else_is_not_signed_in_to_an_account_of_that_name(world: 
         await browser.pages()
     assert len(world.idp.revocations) == 1
     assert not (world.state / "tokens" / "ann@example.com.jwe").exists()
+
+
+def test_what_was_left_out_is_told_in_short() -> None:
+    """A hostile server could fill screens."""
+    assert _in_short(("a", "b", "c")) == ("a", "b", "c")
+    assert _in_short(tuple("abcdefgh")) == ("a", "b", "c", "and more like these; run: jmap-proxy doctor")

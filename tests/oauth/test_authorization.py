@@ -211,3 +211,20 @@ def test_a_code_that_no_form_can_hold_is_none() -> None:
     """RFC 6749 appendix A.11; raw bytes in the browser's request come as halves of surrogates."""
     with pytest.raises(SignInError, match="no code that can be used"):
         read_callback({"code": ["\udcff"]}, metadata())
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        {"code": ["a", "b"]},
+        {"code": ["a"], "iss": ["https://other.example"]},
+        {},
+        {"error": ["access_denied"]},
+        {"error": ["not_standard"]},
+    ],
+)
+def test_every_redirect_that_fails_has_a_way_out(visit: dict[str, list[str]]) -> None:
+    """The page in the browser tells it, too."""
+    with pytest.raises(SignInError) as caught:
+        read_callback(visit, metadata())
+    assert caught.value.hint

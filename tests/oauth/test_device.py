@@ -58,6 +58,8 @@ def test_codes_are_not_shown_by_accident() -> None:
         ({"expires_in": None, "interval": None}, ASSUMED_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": "120", "interval": "3"}, 120, 3),
         ({"expires_in": 0, "interval": 0}, ASSUMED_LIFE, DEFAULT_INTERVAL),
+        ({"expires_in": 600, "interval": 5000}, 600, DEFAULT_INTERVAL),
+        ({"expires_in": 600, "interval": 600}, 600, DEFAULT_INTERVAL),
         ({"expires_in": -1, "interval": True}, ASSUMED_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": 86400, "interval": "soon"}, LONGEST_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": 10**400, "interval": []}, ASSUMED_LIFE, DEFAULT_INTERVAL),
@@ -195,7 +197,7 @@ def test_the_page_may_be_one_of_a_web_application() -> None:
 
 @pytest.mark.parametrize(("error", "mend"), [("invalid_client", "check the client_id"), ("server_error", "--paste")])
 def test_a_refusal_names_what_mends_it(error: str, mend: str) -> None:
-    """Another way to sign in does not help a client that the provider does not know."""
+    """Another way to sign in alone does not help a client that the provider does not know."""
     with pytest.raises(SignInError) as caught:
         read_device_answer(400, json.dumps({"error": error}).encode(), ISSUER)
     assert mend in caught.value.hint
