@@ -19,9 +19,9 @@ from jmap_proxy.errors import (
     JmapProxyError,
     SignInError,
     StoreError,
-    UpstreamRefusedToken,
     WrongPerson,
 )
+from jmap_proxy.proxy.fixed_token import FixedToken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -43,6 +43,9 @@ PATIENCE = 1800.0
 
 UNDO_TIME = 10.0
 """Seconds for telling the provider that a sign-in is not wanted after all."""
+
+REFUSED = "the server refuses the token that the provider has just given"
+COMPARE = "compare the account's scopes, resource and issuer with what the server wants"
 
 MOST_TOLD = 3
 """Capabilities that were left out of the Session and are told of."""
@@ -128,7 +131,7 @@ async def sign_in(
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
         given.append(tokens)
         notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
-        source = FixedToken(tokens.access_token)
+        source = FixedToken(tokens.access_token, REFUSED, COMPARE)
         if new:
             notes += await new.complete(assembly, source)
         async with assembly.branch(new.config() if new else assembly.config) as latest:
@@ -257,26 +260,3 @@ async def _first_key(keys: LocalKeys, name: str) -> str:
             f"{name} is signed in, but its local key could not be made: {error.detail}",
             hint=f"{error.hint}, then run: jmap-proxy key {name}",
         ) from None
-
-
-class FixedToken:
-    """A TokenSource of one token that nobody renews; for the check right after a sign-in."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def ensure_valid_token(self) -> str:
-        """The token."""
-        return self._token
-
-    async def replace_rejected(self, rejected: str) -> str:
-        """There is no other one: raises UpstreamRefusedToken."""
-        raise self.refused_again(rejected)
-
-    def refused_again(self, token: str) -> UpstreamRefusedToken:
-        """The error that says so."""
-        del token
-        return UpstreamRefusedToken(
-            "the server refuses the token that the provider has just given",
-            hint="compare the account's scopes, resource and issuer with what the server wants",
-        )

@@ -9,7 +9,6 @@ import pytest
 from jmap_proxy.autodiscovery.address import parse_mail_address
 from jmap_proxy.cli.signing_in import (
     MAIL_SCOPE,
-    FixedToken,
     _in_short,
     by_browser,
     check_person,
@@ -17,7 +16,7 @@ from jmap_proxy.cli.signing_in import (
     sign_in,
     sign_in_and_save,
 )
-from jmap_proxy.errors import SignInError, StoreError, UpstreamError, UpstreamRefusedToken, WrongPerson
+from jmap_proxy.errors import SignInError, StoreError, UpstreamError, WrongPerson
 from jmap_proxy.sandbox import Fault
 from tests.support.robot import RobotBrowser
 from tests.tokens.builders import token_set
@@ -151,16 +150,6 @@ async def test_a_key_that_cannot_be_made_does_not_hide_the_sign_in(world: World)
         await browser.pages()
     assert "jmap-proxy key alice" in caught.value.hint
     assert (await world.stored()).account == "alice"
-
-
-async def test_a_fixed_token_has_no_successor() -> None:
-    """It is given as it is; after a 401 there is a clear error with a hint and without the token."""
-    source = FixedToken("secret-token")
-    assert await source.ensure_valid_token() == "secret-token"
-    with pytest.raises(UpstreamRefusedToken) as caught:
-        await source.replace_rejected("secret-token")
-    assert caught.value.hint
-    assert "secret-token" not in str(caught.value.problem())
 
 
 ALICE = parse_mail_address("alice@example.com")
