@@ -28,8 +28,7 @@ from jmap_proxy.presets import presets
 if TYPE_CHECKING:
     from pathlib import Path
 
-LONGEST_NAME = 100
-"""Characters of an account's name, which becomes that of files."""
+LONGEST_NAME = 100  # characters: it becomes that of files
 
 DEFAULT_SCOPES = ("openid", "offline_access")
 """Asked for where neither the configuration nor the server says what."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import shlex
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -80,14 +82,18 @@ def login(
     else:
         config.account(name)  # raises: there is none, and nothing to find one by
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a letter that the terminal has not must not keep back the key
     _tell(config, wanted.account_name, signed_in)
 
 
 async def _undone_when_ended(signing_in: Coroutine[Any, Any, Result]) -> Result:
-    """The sign-in, which SIGTERM ends as Ctrl-C does: what was begun at the provider is undone first."""
+    """The sign-in, which SIGTERM and a closed terminal end as Ctrl-C does: what was begun is undone first."""
     task = asyncio.ensure_future(signing_in)
     with contextlib.suppress(RuntimeError, ValueError):  # only the main thread is told of signals
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         return await task
     except asyncio.CancelledError:
