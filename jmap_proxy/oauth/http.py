@@ -90,10 +90,15 @@ class ProviderHttp:
         check_endpoint(url)
         try:
             return await self._in_time(self._exchange(method, url, body, headers))
-        except aiohttp.ClientSSLError as error:
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", "") or "it is not for this name"
             raise ProviderError(
-                f"{_place(url)}: TLS: {type(error).__name__}",
+                f"{_place(url)}: the certificate (TLS) is not good: {reason}",
                 hint="for a private CA set the account's ca_file",
+            ) from None
+        except aiohttp.ClientSSLError:
+            raise ProviderError(
+                f"{_place(url)}: nothing speaks TLS there as it should", hint="check the issuer and its port"
             ) from None
         except NOT_SENT as error:
             raise ProviderError(
