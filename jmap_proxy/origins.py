@@ -74,6 +74,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_inside(host: str) -> bool:
+    """Whether `host` is an address that only this machine or its network knows (RFC 1918, RFC 4193, RFC 3927, ...)."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return is_loopback(host)
+
+
 def is_below(host: str, pattern: str) -> bool:
     """Whether a host is the one that `pattern` names, or with `*.example.com` one of those below example.com.
 

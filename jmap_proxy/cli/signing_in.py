@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jmap_proxy import files
 from jmap_proxy.cli.client_choice import Chosen, choose_client, person_of
 from jmap_proxy.cli.same_person import check_known, check_same_person
 from jmap_proxy.errors import (
     JmapProxyError,
     SignInError,
     StoreError,
-    UpstreamRefusedToken,
     WrongPerson,
 )
+from jmap_proxy.proxy.fixed_token import FixedToken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,6 +45,12 @@ PATIENCE = 1800.0
 
 UNDO_TIME = 10.0
 """Seconds for telling the provider that a sign-in is not wanted after all."""
+
+REFUSED = "the server refuses the token that the provider has just given"
+COMPARE = "compare the account's scopes, resource and issuer with what the server wants"
+
+MOST_TOLD = 3
+"""Capabilities that were left out of the Session and are told of."""
 
 MAIL_SCOPE = "urn:ietf:params:oauth:scope:mail"
 GIVEN_ANYWAY = frozenset({"openid", "offline_access"})
@@ -115,7 +122,8 @@ async def sign_in(
             a StoreError that says that the account is signed in and lacks a local key.
     """
     store, keys = assembly.store(name), assembly.local_keys
-    # A file that cannot be overwritten is told before the user signs in, not after.
+    # What keeps the tokens from being saved is told before the user signs in, not after.
+    await asyncio.to_thread(files.check_writable, store.path)
     stored = await store.load()
     if again and assembly.config.account(name).sign_in == "user":
         check_known(name, stored)
@@ -129,7 +137,7 @@ async def sign_in(
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
         undo.given = tokens
         notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
-        source = FixedToken(tokens.access_token)
+        source = FixedToken(tokens.access_token, REFUSED, COMPARE)
         if new:
             notes += await new.complete(assembly, source)
         async with assembly.branch(new.config() if new else assembly.config) as latest:
@@ -137,7 +145,7 @@ async def sign_in(
         check_person(person, session.username, named=new is not None)
         await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, undo, again=again)
     key = "" if has_key or again else await _first_key(keys, name)
-    return SignedIn(session.username, session.mail_account, key, (*notes, *session.dropped))
+    return SignedIn(session.username, session.mail_account, key, (*notes, *_in_short(session.dropped)))
 
 
 async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
@@ -273,6 +281,12 @@ async def _checked_session(assembly: Assembly, name: str, source: FixedToken) ->
     return session
 
 
+def _in_short(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """What to tell of capabilities that were left out: a hostile server has thousands."""
+    more = len(dropped) - MOST_TOLD
+    return (*dropped[:MOST_TOLD], *(["and more like these; run: jmap-proxy doctor"] if more > 0 else []))
+
+
 async def _first_key(keys: LocalKeys, name: str) -> str:
     try:
         return await asyncio.to_thread(keys.renew, name)
@@ -281,26 +295,3 @@ async def _first_key(keys: LocalKeys, name: str) -> str:
             f"{name} is signed in, but its local key could not be made: {error.detail}",
             hint=f"{error.hint}, then run: jmap-proxy key {name}",
         ) from None
-
-
-class FixedToken:
-    """A TokenSource of one token that nobody renews; for the check right after a sign-in."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def ensure_valid_token(self) -> str:
-        """The token."""
-        return self._token
-
-    async def replace_rejected(self, rejected: str) -> str:
-        """There is no other one: raises UpstreamRefusedToken."""
-        raise self.refused_again(rejected)
-
-    def refused_again(self, token: str) -> UpstreamRefusedToken:
-        """The error that says so."""
-        del token
-        return UpstreamRefusedToken(
-            "the server refuses the token that the provider has just given",
-            hint="compare the account's scopes, resource and issuer with what the server wants",
-        )
