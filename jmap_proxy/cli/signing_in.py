@@ -24,7 +24,8 @@ from jmap_proxy.errors import (
 from jmap_proxy.proxy.fixed_token import FixedToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from typing import Any
 
     from jmap_proxy.autodiscovery.address import MailAddress
     from jmap_proxy.autodiscovery.found import Found
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from jmap_proxy.oauth.sign_in import ReadLine, SignIn
     from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.tokens import TokenSet
+    from jmap_proxy.tokens.store import FileTokenStore
 
     Flow = Callable[[SignIn, str, str], Awaitable[TokenSet]]
     """Goes through the sign-in with the user: is given the way to sign in, the account, and who it shall be."""
@@ -174,17 +176,36 @@ async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterat
 
 async def _save(assembly: Assembly, name: str, tokens: TokenSet, new: NewAccount | None) -> None:
     store = assembly.store(name)
+    async with store.lock():
+        await _to_its_end(_write(store, tokens, new))
+
+
+async def _write(store: FileTokenStore, tokens: TokenSet, new: NewAccount | None) -> None:
     if new is None:
-        async with store.lock():
-            await store.save(tokens)
+        await store.save(tokens)
         return
     await asyncio.to_thread(new.add)
     try:
-        async with store.lock():
-            await store.save(tokens)
+        await store.save(tokens)
     except BaseException:
         await asyncio.to_thread(new.take_back)
         raise
+
+
+async def _to_its_end(writing: Coroutine[Any, Any, None]) -> None:
+    """Wait for what has begun to be written; who gives up meanwhile comes too late.
+
+    A thread that writes cannot be stopped: without this, tokens would be there that have been revoked, in the place of
+    those that were good.
+    """
+    task = asyncio.ensure_future(writing)
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            if (this := asyncio.current_task()) is not None:
+                this.uncancel()
+    task.result()
 
 
 def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
