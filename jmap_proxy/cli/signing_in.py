@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     Flow = Callable[[SignIn, str, str], Awaitable[TokenSet]]
     """Goes through the sign-in with the user: is given the way to sign in, the account, and who it shall be."""
+
+Result = TypeVar("Result")
 
 PATIENCE = 1800.0
 """Seconds that a user may take; the pages of providers live shorter, and a closed browser tells nobody."""
@@ -140,7 +142,7 @@ async def sign_in(
             session = await _checked_session(latest, name, source)
         check_person(person, session.username, named=new is not None)
         await _save(assembly, name, tokens, new)
-    key = "" if has_key else await _first_key(keys, name)
+    key = "" if has_key else await _to_its_end(_first_key(keys, name))
     return SignedIn(session.username, session.mail_account, key, (*notes, *_in_short(session.dropped)))
 
 
@@ -192,8 +194,8 @@ async def _write(store: FileTokenStore, tokens: TokenSet, new: NewAccount | None
         raise
 
 
-async def _to_its_end(writing: Coroutine[Any, Any, None]) -> None:
-    """Wait for what has begun to be written; who gives up meanwhile comes too late.
+async def _to_its_end(writing: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of what has begun to be written; who gives up meanwhile comes too late.
 
     A thread that writes cannot be stopped: without this, tokens would be there that have been revoked, in the place of
     those that were good.
@@ -205,7 +207,7 @@ async def _to_its_end(writing: Coroutine[Any, Any, None]) -> None:
         except asyncio.CancelledError:
             if (this := asyncio.current_task()) is not None:
                 this.uncancel()
-    task.result()
+    return task.result()
 
 
 def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from jmap_proxy.autodiscovery.address import parse_mail_address
 from jmap_proxy.cli.signing_in import (
     MAIL_SCOPE,
     _in_short,
+    _to_its_end,
     by_browser,
     check_person,
     check_scopes,
@@ -268,3 +269,29 @@ def test_what_was_left_out_is_told_in_short() -> None:
     """A hostile server could fill screens."""
     assert _in_short(("a", "b", "c")) == ("a", "b", "c")
     assert _in_short(tuple("abcdefgh")) == ("a", "b", "c", "and more like these; run: jmap-proxy doctor")
+
+
+@pytest.mark.parametrize("error", [None, StoreError("the disk is full")])
+async def test_what_is_written_is_not_interrupted(error: StoreError | None) -> None:
+    """However often it is tried; what comes of it comes, and the cancellation is forgotten."""
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def writing() -> str:
+        begun.set()
+        await go.wait()
+        if error is not None:
+            raise error
+        return "written"
+
+    task = asyncio.create_task(_to_its_end(writing()))
+    await begun.wait()
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    go.set()
+    if error is None:
+        assert await task == "written"
+    else:
+        with pytest.raises(StoreError, match="the disk is full"):
+            await task
+    assert task.cancelling() == 0
