@@ -160,7 +160,8 @@ def _alone_in(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # some file systems of networks have no such locks
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-        os.fsync(descriptor)
+        with contextlib.suppress(OSError):  # nor this; the file is whole all the same
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

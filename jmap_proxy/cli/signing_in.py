@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -25,7 +25,8 @@ from jmap_proxy.errors import (
 from jmap_proxy.proxy.fixed_token import FixedToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from typing import Any
 
     from jmap_proxy.autodiscovery.address import MailAddress
     from jmap_proxy.autodiscovery.found import Found
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     Flow = Callable[[SignIn, str, str], Awaitable[TokenSet]]
     """Goes through the sign-in with the user: is given the way to sign in, the account, and who it shall be."""
+
+Result = TypeVar("Result")
 
 PATIENCE = 1800.0
 """Seconds that a user may take; the pages of providers live shorter, and a closed browser tells nobody."""
@@ -130,12 +133,12 @@ async def sign_in(
     has_key = await asyncio.to_thread(keys.has_key, name)
     person = new.person if new else person_of(name)
     chosen = await choose_client(assembly, name, stored, found)
-    async with _undoing(assembly, name, chosen) as undo:
+    async with _undoing(assembly, name, chosen) as given:
         way = await assembly.sign_in(name, chosen.client)
         tokens = await _in_time(flow(way, name, str(person) if person else ""), patience)
         if chosen.registration is not None:
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
-        undo.given = tokens
+        given.append(tokens)
         notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
         source = FixedToken(tokens.access_token, REFUSED, COMPARE)
         if new:
@@ -143,8 +146,8 @@ async def sign_in(
         async with assembly.branch(new.config() if new else assembly.config) as latest:
             session = await _checked_session(latest, name, source)
         check_person(person, session.username, named=new is not None)
-        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, undo, again=again)
-    key = "" if has_key or again else await _first_key(keys, name)
+        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, again=again)
+    key = "" if has_key or again else await _to_its_end(_first_key(keys, name))
     return SignedIn(session.username, session.mail_account, key, (*notes, *_in_short(session.dropped)))
 
 
@@ -162,64 +165,56 @@ async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
         ) from None
 
 
-@dataclass(slots=True)
-class _Undo:
-    """What is to be undone of a sign-in that fails.
-
-    Attributes:
-        given: Tokens that the provider is to forget.
-        needless: They are saved; whatever comes then, they count.
-    """
-
-    given: TokenSet | None = None
-    needless: bool = False
-
-
 @contextlib.asynccontextmanager
-async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[_Undo]:
-    """If something goes wrong, or the user stops it, the provider is told to forget what it has given."""
-    undo = _Undo()
+async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[list[TokenSet]]:
+    """Collects what was given; if something goes wrong, or the user stops it, the provider is told to forget that."""
+    given: list[TokenSet] = []
     try:
-        yield undo
+        yield given
     except BaseException:
-        if undo.needless:
-            raise
         with contextlib.suppress(JmapProxyError, TimeoutError):
             async with asyncio.timeout(UNDO_TIME):
-                if undo.given is not None:
+                for tokens in given:
                     with contextlib.suppress(JmapProxyError):
-                        await (await assembly.token_endpoint(name, chosen.client)).revoke(undo.given)
+                        await (await assembly.token_endpoint(name, chosen.client)).revoke(tokens)
                 await chosen.remove_if_fresh()
         raise
 
 
-async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, undo: _Undo, *, again: bool) -> None:
+async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, *, again: bool) -> None:
     store = assembly.store(tokens.account)
+    async with store.lock():
+        if again:  # compared with what is there now: meanwhile another one may have signed in, or out
+            check_same_person(await store.load(), tokens)
+        await _to_its_end(_write(store, tokens, new))
+
+
+async def _write(store: FileTokenStore, tokens: TokenSet, new: NewAccount | None) -> None:
     if new is None:
-        async with store.lock():
-            if again:  # compared with what is there now: meanwhile another one may have signed in, or out
-                check_same_person(await store.load(), tokens)
-            await _write(store, tokens, undo)
+        await store.save(tokens)
         return
     await asyncio.to_thread(new.add)
     try:
-        async with store.lock():
-            await _write(store, tokens, undo)
+        await store.save(tokens)
     except BaseException:
-        if not undo.needless:
-            await asyncio.to_thread(new.take_back)
+        await asyncio.to_thread(new.take_back)
         raise
 
 
-async def _write(store: FileTokenStore, tokens: TokenSet, undo: _Undo) -> None:
-    """Save them; whoever is stopped meanwhile waits for the disk, since what is saved must not be revoked."""
-    saving = asyncio.ensure_future(store.save(tokens))
-    try:
-        await asyncio.shield(saving)
-    finally:
-        if not saving.done():
-            await asyncio.wait([saving])
-        undo.needless = saving.exception() is None
+async def _to_its_end(writing: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of what has begun to be written; who gives up meanwhile comes too late.
+
+    A thread that writes cannot be stopped: without this, tokens would be there that have been revoked, in the place of
+    those that were good.
+    """
+    task = asyncio.ensure_future(writing)
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            if (this := asyncio.current_task()) is not None:
+                this.uncancel()
+    return task.result()
 
 
 def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from jmap_proxy.locks import file_lock
+from jmap_proxy.cli.config_writing import ConfigFile, section
 from jmap_proxy.sandbox import Fault, browse
 from jmap_proxy.sandbox.shapes import stalwart
 from tests.acceptance.test_sign_in import ALICE, SETTINGS, local_key, newcomer
 from tests.sandbox.helpers import until
 
-if TYPE_CHECKING:
-    from pathlib import Path
+LOCKS = Path("/proc/locks")
+
+
+def waits_for_a_lock(process: int) -> bool:
+    """Whether it stands before a lock that somebody else holds (proc_locks(5))."""
+    return any("->" in line and f" {process} " in line for line in LOCKS.read_text().splitlines())
 
 
 @pytest.mark.parametrize("moment", ["token", "jwks", "session"])
@@ -41,22 +47,36 @@ async def test_what_is_killed_has_saved_nothing(tmp_path: Path, moment: str) -> 
 async def test_what_is_killed_between_two_files_can_be_gone_on_with(tmp_path: Path) -> None:
     """The section is written and the tokens are not: `login` goes on, and the section stays one."""
     async with newcomer(tmp_path, stalwart) as it:
-        tokens = it.state / "tokens"
-        tokens.mkdir(mode=0o700, parents=True)
-        it.state.chmod(0o700)
-        with file_lock(tokens / f"{ALICE}.lock", patience=1):
-            program = await it.start("login", ALICE, "--server", it.mail.session_url, "--no-browser")
-            browser = asyncio.create_task(browse(await program.line()))
-            await until(lambda: ALICE in it.config.read_text())
-            assert (await program.end(signal.SIGKILL)).code == -signal.SIGKILL
-            await browser
-        assert not list(tokens.glob("*.jwe"))
+        keys = {"server": it.mail.session_url, "issuer": it.provider.issuer}
+        ConfigFile(it.config).add(ALICE, section(ALICE, keys))
         program = await it.start("login", ALICE, "--no-browser")
         await browse(await program.line())
         ended = await program.end()
         assert ended.code == 0, ended.err
         assert it.config.read_text().count("[accounts.") == 1
         assert it.config.read_text().startswith(SETTINGS)
+        assert len(await it.first_mail(local_key(ended))) == 3
+
+
+@pytest.mark.skipif(not LOCKS.exists(), reason="needs Linux")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_what_is_being_saved_is_saved(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C comes too late then: no revoked tokens stay behind, and the key is shown."""
+    async with newcomer(tmp_path, stalwart) as it:
+        program = await it.start("login", ALICE, "--server", it.mail.session_url, "--no-browser")
+        url = await program.line()
+        folder = os.open(it.config.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            browser = asyncio.create_task(browse(url))
+            await until(lambda: waits_for_a_lock(program.process.pid))
+            program.process.send_signal(number)
+            await browser
+        finally:
+            os.close(folder)
+        ended = await program.end()
+        assert ended.code == 0, ended.err
+        assert it.provider.revocations == []
         assert len(await it.first_mail(local_key(ended))) == 3
 
 
