@@ -1,0 +1,70 @@
+"""`python -m bench`: measure, print a table, write JSON, draw a plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+from rich.console import Console
+
+from bench.machine import choose_cores, describe, versions
+from bench.results import Results
+from bench.scenarios import api
+from bench.scenarios.plan import Plan
+from bench.stage import stage
+from bench.table import table_of
+from jmap_proxy.log import configure_logging, parse_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bench.machine import Cores
+    from bench.stage import Stage
+
+    Scenario = Callable[[Stage, Results, Plan], Awaitable[None]]
+
+DEFAULT = Plan()
+
+SCENARIOS: dict[str, Scenario] = {
+    "api": api.run,
+}
+
+
+async def _measure(cores: Cores, names: Sequence[str], plan: Plan, console: Console) -> Results:
+    results = Results()
+    async with stage(cores) as ready:
+        for name in names:
+            since = time.monotonic()
+            await SCENARIOS[name](ready, results, plan)
+            console.print(f"{name}: {time.monotonic() - since:.0f} s", style="dim")
+    return results
+
+
+@click.command()
+@click.option("--only", default="", help=f"Some of {', '.join(SCENARIOS)}, with commas; all if it is empty.")
+@click.option("--rounds", default=DEFAULT.rounds, show_default=True, help="In each, every proxy has its turn.")
+@click.option("--seconds", default=DEFAULT.seconds, show_default=True, help="Of each turn under load.")
+@click.option("--out", default=".bench/results.json", show_default=True, type=click.Path(path_type=Path))
+def main(only: str, rounds: int, seconds: float, out: Path) -> None:
+    """Compare jmap-proxy with other proxies on the same core."""
+    configure_logging(parse_levels("warning", "warning"))
+    names = only.split(",") if only else list(SCENARIOS)
+    if unknown := [name for name in names if name not in SCENARIOS]:
+        raise click.UsageError(f"there is no {', '.join(unknown)}; there is {', '.join(SCENARIOS)}")
+    plan, cores, console, before = Plan(rounds, seconds), choose_cores(), Console(width=180), describe()
+    os.sched_setaffinity(0, {cores.load})
+    known = versions()
+    results = uvloop.run(_measure(cores, names, plan, console))
+    console.print(table_of(results))
+    console.print(", ".join(f"{name} {each}" for name, each in {**known, **before}.items()), style="dim")
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps({"machine": before, "versions": known, "results": results.as_json()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
