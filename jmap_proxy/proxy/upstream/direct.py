@@ -38,6 +38,11 @@ VERSION = "3.14."
 """Of aiohttp, whose inner names these are."""
 
 
+def is_known(version: str) -> bool:
+    """Whether the inner names of this version of aiohttp are the ones that are used here. Pure."""
+    return version.startswith(VERSION)
+
+
 class Pool(aiohttp.TCPConnector):
     """Connections that are used again only if nothing has come on them that was not asked for.
 
