@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.machine import choose_cores, describe, versions
 from bench.results import Results
-from bench.scenarios import api
+from bench.scenarios import api, transfer
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
@@ -32,6 +32,7 @@ DEFAULT = Plan()
 
 SCENARIOS: dict[str, Scenario] = {
     "api": api.run,
+    "transfer": transfer.run,
 }
 
 

@@ -55,7 +55,10 @@ def versions() -> dict[str, str]:
         "caddy": _said("caddy", "version"),
         "nginx": _said("nginx", "-v").partition("/")[2],
         "haproxy": _said("haproxy", "-v").split()[2],
-        "mitmproxy": _said(str(TOOLS / "mitmproxy/bin/mitmdump"), "--version").splitlines()[0].partition(" ")[2].strip(),
+        "mitmproxy": _said(str(TOOLS / "mitmproxy/bin/mitmdump"), "--version")
+        .splitlines()[0]
+        .partition(" ")[2]
+        .strip(),
         "wrk": _said("wrk", "-v").split()[1],
     }
 

@@ -97,7 +97,9 @@ def main(scheme: str, seconds: int) -> None:
     collapsed, cost = uvloop.run(_profile(scheme, seconds))
     files, own, whole, total = add_up(collapsed)
     console = Console(width=130)
-    console.print(f"{1e6 * cost:.0f} µs of processor time for a request, {scheme}, {CONNECTIONS} connections; {total} samples")
+    console.print(
+        f"{1e6 * cost:.0f} µs of processor time for a request, {scheme}, {CONNECTIONS} connections; {total} samples"
+    )
     for title, counts in (("file", files), ("function itself", own), ("function with what it calls", whole)):
         table = Table(title, "share", "µs")
         for name, count in counts.most_common(MOST):

@@ -66,6 +66,7 @@ http {{
     keepalive_timeout 300s;
     client_max_body_size 0;
     sendfile on;
+    output_buffers 2 1m;
     default_type application/json;
     # a token, and not the client's key: each proxy has to exchange it
     map $http_authorization $stranger {{ default 1; "~^Bearer jp" 1; "~^Bearer ." 0; }}
@@ -75,13 +76,15 @@ http {{
         ssl_certificate {leaf};
         ssl_certificate_key {leaf};
         ssl_protocols TLSv1.2 TLSv1.3;
+        # the same for all: clients in Go and with OpenSSL would ask for different ones
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
         ssl_session_cache shared:tls:1m;
         if ($stranger) {{ return 401; }}
         set $a "{a}";
         set $b "{b}";
         location = /.well-known/jmap {{ return 200 '{session}'; }}
         location = /api/ {{ return 200 $a$b; }}
-        location /download/ {{ default_type application/octet-stream; alias {memory}/blob; }}
+        location /download/ {{ default_type application/octet-stream; root {memory}; try_files /blob =404; }}
         location /upload/ {{  # the body is read to its end, and kept in memory
             client_body_buffer_size 1m;
             proxy_pass_request_body off;

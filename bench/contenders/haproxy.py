@@ -42,9 +42,7 @@ class Haproxy:
         """See `Contender`."""
         port, config = free_port(), setting.folder / "haproxy.cfg"
         trust = f"ssl verify required ca-file {setting.upstream.ca_file}" if setting.scheme == "https" else ""
-        config.write_text(
-            _CONFIG.format(port=port, token=setting.token, authority=setting.authority, trust=trust)
-        )
+        config.write_text(_CONFIG.format(port=port, token=setting.token, authority=setting.authority, trust=trust))
         argv = ["haproxy", "-db", "-f", str(config)]
         async with Pinned(setting.core, argv, setting.folder / "log") as process:
             yield Running(self.name, process, f"http://127.0.0.1:{port}", key)

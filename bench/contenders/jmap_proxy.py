@@ -15,7 +15,7 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.signing_in import sign_in_and_save
 from jmap_proxy.config import load_config
 from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.session.session import local_prefix
+from jmap_proxy.proxy.session.endpoint import local_prefix
 from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:

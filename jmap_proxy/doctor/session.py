@@ -30,6 +30,10 @@ class StoredToken:
     def __init__(self, token: str) -> None:
         self._token = token
 
+    def token_now(self) -> str:
+        """The token."""
+        return self._token
+
     async def ensure_valid_token(self) -> str:
         """The token."""
         return self._token

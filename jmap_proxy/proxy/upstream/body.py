@@ -115,6 +115,8 @@ class ArrivingBody:
         ask, self._ask = self._ask, None
         if ask is not None:
             await ask()
+        if self._content.is_eof():  # all of it is here, and nobody has to be waited for
+            return self._rest()
         try:
             async with asyncio.timeout(self._patience):
                 chunk = await self._content.readany()
@@ -127,6 +129,11 @@ class ArrivingBody:
         if not chunk:
             raise StopAsyncIteration
         return chunk
+
+    def _rest(self) -> bytes:
+        if self._content.at_eof():
+            raise StopAsyncIteration
+        return self._content.read_nowait(-1)
 
 
 def check_length(length: int | None, limit: int) -> None:

@@ -101,7 +101,15 @@ class Exchange:
 
     @asynccontextmanager
     async def send(self, call: Call) -> AsyncIterator[Answer]:
-        """The server's answer, never a 401; it is released when the context ends.
+        """As `ask`; the answer is closed when the context ends."""
+        answer = await self.ask(call)
+        try:
+            yield answer
+        finally:
+            answer.close()
+
+    async def ask(self, call: Call) -> Answer:
+        """The server's answer, never a 401; the caller closes it.
 
         Raises:
             TokenError: there is no token; nothing was sent.
@@ -115,16 +123,17 @@ class Exchange:
         origin = parse_origin(call.url)
         if origin not in self._allowed or not origin.is_safe_for_secrets:
             raise UpstreamOriginRefused(f"{origin} may not get the token", hint="see the account's upstream_origins")
-        response = await self._send_with_retry(call)
+        answer = await self._send_with_retry(call)
         try:
-            check_answer(response.version or (1, 1), response.status, response.reason or "", response.headers)
-            yield response
-        finally:
-            response.close()  # a connection whose answer has come whole is back in the pool already
+            check_answer(answer.version or (1, 1), answer.status, answer.reason or "", answer.headers)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     async def _send_with_retry(self, call: Call) -> Answer:
         due = self._due()
-        token = await self._in_time(due, self._source.ensure_valid_token())
+        token = self._source.token_now() or await self._in_time(due, self._source.ensure_valid_token())
         left = due - _now()
         response = await self._send(call, token, due)
         if response.status != HTTPStatus.UNAUTHORIZED:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection
 
 Field = tuple[str, str]
 """A header field's name and value."""
@@ -124,37 +125,6 @@ clouds. Not of the kind are CF-Access-Client-Id and -Secret, which are a client'
 _NOT_UPSTREAM = _FOR_PROXY | _CLAIMS
 _NOT_UPSTREAM_PREFIXES = _FOR_PROXY_PREFIXES + _CLAIM_PREFIXES
 
-_NOT_DOWNSTREAM = HOP_BY_HOP | {
-    "accept-ch",  # browsers would keep it for the proxy's origin
-    "alt-svc",  # would lead the client around the proxy
-    "authentication-info",
-    "clear-site-data",
-    "content-length",
-    "content-location",
-    "content-security-policy",
-    "content-security-policy-report-only",
-    "critical-ch",
-    "expect-ct",
-    "location",  # decided apart
-    "nel",
-    "public-key-pins",
-    "public-key-pins-report-only",
-    "refresh",
-    "report-to",
-    "reporting-endpoints",
-    "service-worker-allowed",
-    "set-cookie",
-    "set-cookie2",
-    "sourcemap",
-    "strict-transport-security",  # would hold for localhost, on all ports
-    "timing-allow-origin",
-    "www-authenticate",  # a 401 is only ever about the local key
-    "x-sendfile",  # an order to a gateway in front of the proxy, as X-Accel-* is
-}
-_NOT_DOWNSTREAM_PREFIXES = ("access-control-", "x-accel-")
-
-_PLAIN = re.compile(r"[a-z0-9-]+")
-
 SAFE_FOR_BROWSERS = (
     ("Content-Security-Policy", "sandbox; default-src 'none'"),
     ("X-Content-Type-Options", "nosniff"),
@@ -162,35 +132,76 @@ SAFE_FOR_BROWSERS = (
 )
 """On every answer: an attachment opened in a browser must not run in the proxy's origin."""
 
+_NOT_DOWNSTREAM = (
+    HOP_BY_HOP
+    | {name.lower() for name, _ in SAFE_FOR_BROWSERS}
+    | {
+        "accept-ch",  # browsers would keep it for the proxy's origin
+        "alt-svc",  # would lead the client around the proxy
+        "authentication-info",
+        "clear-site-data",
+        "content-length",
+        "content-location",
+        "content-security-policy",
+        "content-security-policy-report-only",
+        "critical-ch",
+        "expect-ct",
+        "location",  # decided apart
+        "nel",
+        "public-key-pins",
+        "public-key-pins-report-only",
+        "refresh",
+        "report-to",
+        "reporting-endpoints",
+        "service-worker-allowed",
+        "set-cookie",
+        "set-cookie2",
+        "sourcemap",
+        "strict-transport-security",  # would hold for localhost, on all ports
+        "timing-allow-origin",
+        "www-authenticate",  # a 401 is only ever about the local key
+        "x-sendfile",  # an order to a gateway in front of the proxy, as X-Accel-* is
+    }
+)
+_NOT_DOWNSTREAM_PREFIXES = ("access-control-", "x-accel-")
 
-def to_upstream(fields: Iterable[Field]) -> list[Field]:
+_PLAIN = re.compile(r"[a-z0-9-]+")
+
+
+def to_upstream(fields: Collection[Field]) -> list[Field]:
     """The client's end-to-end fields, without what would mislead the server. Authorization is added by the exchange.
 
     Names with an underscore or any other mark go: CGI-like servers read X_User as X-User (CVE-2025-64484).
     """
-    return _filter(fields, _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
+    return _filter(fields, _goes_upstream)
 
 
-def to_client(fields: Iterable[Field]) -> list[Field]:
+def to_client(fields: Collection[Field]) -> list[Field]:
     """The server's end-to-end fields, without what is about its own host, and with what keeps browsers safe."""
-    safe = {name.lower() for name, _ in SAFE_FOR_BROWSERS}
-    kept = _filter(fields, _NOT_DOWNSTREAM | safe, _NOT_DOWNSTREAM_PREFIXES)
-    return [*kept, *SAFE_FOR_BROWSERS]
+    return [*_filter(fields, _goes_downstream), *SAFE_FOR_BROWSERS]
 
 
-def _filter(fields: Iterable[Field], dropped: frozenset[str], prefixes: tuple[str, ...]) -> list[Field]:
-    fields = list(fields)
+def _filter(fields: Collection[Field], goes_on: Callable[[str], bool]) -> list[Field]:
+    kept = [field for field in fields if goes_on(field[0])]
     named = _named_by_connection(fields)
-    kept = []
-    for name, value in fields:
-        lower = name.lower()
-        if lower in dropped or lower in named or not _PLAIN.fullmatch(lower) or lower.startswith(prefixes):
-            continue
-        kept.append((name, value))
-    return kept
+    return [field for field in kept if field[0].lower() not in named] if named else kept
 
 
-def _named_by_connection(fields: Iterable[Field]) -> frozenset[str]:
+@functools.lru_cache(maxsize=1024)  # most requests have the same few
+def _goes_upstream(name: str) -> bool:
+    return _is_kept(name.lower(), _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
+
+
+@functools.lru_cache(maxsize=1024)
+def _goes_downstream(name: str) -> bool:
+    return _is_kept(name.lower(), _NOT_DOWNSTREAM, _NOT_DOWNSTREAM_PREFIXES)
+
+
+def _is_kept(lower: str, dropped: frozenset[str], prefixes: tuple[str, ...]) -> bool:
+    return lower not in dropped and _PLAIN.fullmatch(lower) is not None and not lower.startswith(prefixes)
+
+
+def _named_by_connection(fields: Collection[Field]) -> frozenset[str]:
     """Fields that the peer declares hop-by-hop; only ever the peer's own, ours are added later."""
     values = [value for name, value in fields if name.lower() == "connection"]
     return frozenset(word.strip().lower() for value in values for word in value.split(","))

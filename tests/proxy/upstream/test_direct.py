@@ -131,7 +131,12 @@ async def test_a_connection_that_is_lost_before_it_is_used() -> None:
     """It is told as any that the server has closed."""
 
     class Losing(Pool):
-        async def connect(self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout) -> Connection:
+        async def connect(
+            self,
+            req: ClientRequest,
+            traces: list[Trace],
+            timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - of aiohttp
+        ) -> Connection:
             connection = await super().connect(req, traces, timeout)
             assert connection.protocol is not None
             connection.protocol.abort()
