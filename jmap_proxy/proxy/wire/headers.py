@@ -204,4 +204,4 @@ def _is_kept(lower: str, dropped: frozenset[str], prefixes: tuple[str, ...]) -> 
 def _named_by_connection(fields: Collection[Field]) -> frozenset[str]:
     """Fields that the peer declares hop-by-hop; only ever the peer's own, ours are added later."""
     values = [value for name, value in fields if name.lower() == "connection"]
-    return frozenset(word.strip().lower() for value in values for word in value.split(","))
+    return frozenset([word.strip().lower() for value in values for word in value.split(",")]) if values else frozenset()

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,7 +77,8 @@ async def test_connect_takes_what_it_is_given() -> None:
             assert await answer.content.read() == b"first"
         assert len(direct._servers) == 1
         (server,) = direct._servers.values()
-        assert isinstance(server.template, ClientRequest)
+        assert server.template.connection_key == template(origin).connection_key
+        assert server.template.connection_key is server.template.connection_key
 
 
 def test_a_protocol_takes_what_it_is_given() -> None:
@@ -105,6 +107,37 @@ async def test_a_protocol_is_asked_whether_it_is_connected_before_it_is_used_aga
         third = await pool.connect(template(origin), [], TIMES)
         assert third.protocol is not protocol
         third.release()
+
+
+@pytest.mark.parametrize("pieces", [1, 20])
+def test_a_piece_sets_no_timer_of_its_own(pieces: int) -> None:
+    """One timer serves all of an answer, and the next ones; it ends with the connection."""
+    calls = 0
+
+    class Counting(asyncio.SelectorEventLoop):
+        def call_at(self, when: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
+            nonlocal calls
+            calls += "_Connection._look" in getattr(callback, "__qualname__", "")
+            return super().call_at(when, callback, *args, **kwargs)
+
+    async def in_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % pieces)
+            for _ in range(pieces):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        pool = Pool()
+        async with pool, raw_server(in_pieces) as origin, asyncio.timeout(TIME_LIMIT):
+            direct = Direct(pool)
+            for _ in range(3):
+                assert len(await (await get(direct, origin)).content.read()) == pieces
+
+    with asyncio.Runner(loop_factory=Counting) as runner:
+        runner.run(main())
+    assert calls == 1
 
 
 async def test_a_connection_goes_back_when_the_body_has_come() -> None:
