@@ -12,9 +12,9 @@ import click
 import uvloop
 from rich.console import Console
 
-from bench.machine import choose_cores, describe, versions
+from bench.machine import choose_cores, describe, raise_file_limit, versions
 from bench.results import Results
-from bench.scenarios import api, transfer
+from bench.scenarios import api, events, session, start, transfer, websocket
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
@@ -33,6 +33,10 @@ DEFAULT = Plan()
 SCENARIOS: dict[str, Scenario] = {
     "api": api.run,
     "transfer": transfer.run,
+    "session": session.run,
+    "events": events.run,
+    "websocket": websocket.run,
+    "start": start.run,
 }
 
 
@@ -59,6 +63,7 @@ def main(only: str, rounds: int, seconds: float, out: Path) -> None:
         raise click.UsageError(f"there is no {', '.join(unknown)}; there is {', '.join(SCENARIOS)}")
     plan, cores, console, before = Plan(rounds, seconds), choose_cores(), Console(width=180), describe()
     os.sched_setaffinity(0, {cores.load})
+    raise_file_limit()
     known = versions()
     results = uvloop.run(_measure(cores, names, plan, console))
     console.print(table_of(results))

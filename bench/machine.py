@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ def choose_cores() -> Cores:
     if len(ours) < 2:  # noqa: PLR2004 - one each
         raise SystemExit("two cores are needed: one for the proxy, one for the load and the server")
     return Cores(*ours[:2])
+
+
+def raise_file_limit() -> None:
+    """Thousands of streams are twice as many files; what we start inherits it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def describe() -> dict[str, str]:
