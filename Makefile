@@ -4,13 +4,16 @@
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
+# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); ten minutes;
+#             a part of it, shorter: make bench ONLY=api,transfer ROUNDS=3 SECONDS=1
+# make profile  where the microseconds of an API call go
 # make lock   the locked dependencies anew
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz endurance e2e lock clean
+.PHONY: demo test check fuzz endurance e2e bench profile lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -50,6 +53,19 @@ e2e: $(VENV)/.done
 	tests/e2e/install.sh
 	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers" --timeout 300
 
+ONLY ?=
+ROUNDS ?= 5
+SECONDS ?= 2
+OUT ?= .bench
+bench: $(VENV)/.done
+	PYTHON=$(BIN)/python bench/install.sh
+	$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --seconds $(SECONDS) --out $(OUT)
+
+SCHEME ?= http
+profile: $(VENV)/.done
+	PYTHON=$(BIN)/python bench/install.sh
+	$(BIN)/python -m bench.profile --scheme $(SCHEME)
+
 # needs uv; the locks hold for every supported Python and platform
 UVLOCK = uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 lock:
@@ -58,4 +74,4 @@ lock:
 	$(UVLOCK) pyproject.toml --extra speed requirements/dev.in -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) .bench .e2e .mypy_cache .ruff_cache .coverage*

@@ -13,8 +13,9 @@ import uvloop
 from rich.console import Console
 
 from bench.machine import choose_cores, describe, raise_file_limit, versions
+from bench.plot import svg_of
 from bench.results import Results
-from bench.scenarios import api, events, session, start, transfer, websocket
+from bench.scenarios import accounts, api, events, expiry, session, start, token, transfer, websocket
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
@@ -36,7 +37,10 @@ SCENARIOS: dict[str, Scenario] = {
     "session": session.run,
     "events": events.run,
     "websocket": websocket.run,
+    "expiry": expiry.run,
     "start": start.run,
+    "accounts": accounts.run,
+    "token": token.run,
 }
 
 
@@ -54,7 +58,7 @@ async def _measure(cores: Cores, names: Sequence[str], plan: Plan, console: Cons
 @click.option("--only", default="", help=f"Some of {', '.join(SCENARIOS)}, with commas; all if it is empty.")
 @click.option("--rounds", default=DEFAULT.rounds, show_default=True, help="In each, every proxy has its turn.")
 @click.option("--seconds", default=DEFAULT.seconds, show_default=True, help="Of each turn under load.")
-@click.option("--out", default=".bench/results.json", show_default=True, type=click.Path(path_type=Path))
+@click.option("--out", default=".bench", show_default=True, type=click.Path(path_type=Path), help="Where files go.")
 def main(only: str, rounds: int, seconds: float, out: Path) -> None:
     """Compare jmap-proxy with other proxies on the same core."""
     configure_logging(parse_levels("warning", "warning"))
@@ -68,8 +72,10 @@ def main(only: str, rounds: int, seconds: float, out: Path) -> None:
     results = uvloop.run(_measure(cores, names, plan, console))
     console.print(table_of(results))
     console.print(", ".join(f"{name} {each}" for name, each in {**known, **before}.items()), style="dim")
-    out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({"machine": before, "versions": known, "results": results.as_json()}, indent=1) + "\n")
+    out.mkdir(parents=True, exist_ok=True)
+    told = {"machine": before, "versions": known, "results": results.as_json()}
+    (out / "performance.json").write_text(json.dumps(told, indent=1) + "\n")
+    (out / "performance.svg").write_text(svg_of(results))
 
 
 if __name__ == "__main__":

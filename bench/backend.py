@@ -103,7 +103,7 @@ async def backend(path: Path) -> AsyncIterator[Backend]:
     """A backend behind a Unix socket, as long as the context is open."""
     serving = Backend()
     server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(serving), str(path), backlog=1024)
-    path.chmod(0o777)  # noqa: S103 - for nginx's worker; the folder is ours
+    await asyncio.to_thread(path.chmod, 0o777)  # for nginx's worker; the folder is ours
     try:
         yield serving
     finally:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import resource
+import ssl
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def versions() -> dict[str, str]:
         "Python": platform.python_version(),
         "aiohttp": version("aiohttp"),
         "uvloop": version("uvloop"),
-        "OpenSSL of Python": _openssl(),
+        "OpenSSL of Python": ssl.OPENSSL_VERSION.split()[1],
         "caddy": _said("caddy", "version"),
         "nginx": _said("nginx", "-v").partition("/")[2],
         "haproxy": _said("haproxy", "-v").split()[2],
@@ -68,12 +69,6 @@ def versions() -> dict[str, str]:
         .strip(),
         "wrk": _said("wrk", "-v").split()[1],
     }
-
-
-def _openssl() -> str:
-    import ssl  # noqa: PLC0415 - for its version alone
-
-    return ssl.OPENSSL_VERSION.split()[1]
 
 
 def _said(*argv: str) -> str:

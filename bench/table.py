@@ -24,7 +24,7 @@ def table_of(results: Results) -> Table:
         ratios = []
         for name in others:
             ratio = results.ratio(work, measure, name)
-            ratios.append("" if ratio is None else f"{ratio.middle:.2f} ({ratio.low:.2f}–{ratio.high:.2f})")
+            ratios.append("" if ratio is None else f"{ratio.middle:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
         table.add_row(work, measure.name, shown(results.median(work, measure, OURS), measure), *ratios)
     return table
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 PIECE = 1 << 20
 LOW = 256 << 10
-"""Bytes that wake the client, which shares its core with the server: woken for each little piece it would be the limit."""
+"""Bytes that wake the client. It shares its core with the server: woken for each little piece it would be the limit."""
 
 HEAD_END = b"\r\n\r\n"
 

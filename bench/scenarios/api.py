@@ -22,7 +22,7 @@ SLOW_AT = 16
 
 
 async def run(stage: Stage, results: Results, plan: Plan) -> None:
-    """Measure requests per second, p50, p99, and the processor time of a request, which a busy machine changes little."""
+    """Measure requests per second, p50, p99 and processor time, which a busy machine changes little."""
     for scheme in ("http", "https"):
         async with stage.proxies(scheme) as proxies:
             for proxy in proxies:  # warm: connections, caches, compiled code
