@@ -115,8 +115,6 @@ class ArrivingBody:
         ask, self._ask = self._ask, None
         if ask is not None:
             await ask()
-        if self._content.is_eof():  # all of it is here, and nobody has to be waited for
-            return self._rest()
         try:
             async with asyncio.timeout(self._patience):
                 chunk = await self._content.readany()
@@ -130,16 +128,17 @@ class ArrivingBody:
             raise StopAsyncIteration
         return chunk
 
-    def _rest(self) -> bytes:
-        if self._content.at_eof():
-            raise StopAsyncIteration
-        return self._content.read_nowait(-1)
-
 
 def check_length(length: int | None, limit: int) -> None:
     """See that a body does not say that it is larger than `limit` bytes. Raises BodyTooLarge."""
     if length is not None and length > limit:
         raise BodyTooLarge(limit)
+
+
+def whole_body(data: bytes, limit: int) -> BufferedBody:
+    """A body that is here, of `limit` bytes at most. Raises BodyTooLarge."""
+    check_length(len(data), limit)
+    return BufferedBody(data)
 
 
 async def read_body(source: AsyncIterator[bytes], limit: int) -> BufferedBody:

@@ -94,6 +94,7 @@ class Exchange:
         self._sender = Sender(http)
         self._source = source
         self._allowed = allowed
+        self._now = asyncio.get_running_loop().time  # to ask for the loop each time is a system call (Python 3.11)
 
     async def see_token(self) -> None:
         """See that there is a token, before a client is asked for a body. Raises TokenError."""
@@ -134,13 +135,13 @@ class Exchange:
     async def _send_with_retry(self, call: Call) -> Answer:
         due = self._due()
         token = self._source.token_now() or await self._in_time(due, self._source.ensure_valid_token())
-        left = due - _now()
+        left = due - self._now()
         response = await self._send(call, token, due)
         if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         response.close()
         if not call.prompt:
-            due = _now() + left  # the server's time does not count, nor that of a client that sends an upload
+            due = self._now() + left  # the server's time does not count, nor that of a client that sends an upload
         token = await self._in_time(due, self._source.replace_rejected(token))
         if call.body is not None and not await call.body.can_replay():
             raise TokenDelayed(
@@ -156,7 +157,7 @@ class Exchange:
 
     async def _send(self, call: Call, token: str, due: float) -> Answer:
         fields = [*call.fields, ("Authorization", f"Bearer {token}")]
-        now = _now()
+        now = self._now()
         end = end_of_step(due, now)
         times = aiohttp.ClientTimeout(total=call.timeout.total, connect=end - now, sock_read=call.timeout.sock_read)
         sending = self._sender.request(call.method, call.url, fields, call.body, times)
@@ -170,12 +171,12 @@ class Exchange:
             raise self._translate(error, call) from None
 
     def _due(self) -> float:
-        return _now() + self.first_byte
+        return self._now() + self.first_byte
 
     async def _in_time(self, due: float, token: Awaitable[str]) -> str:
         """The token, if it comes in time. The source's refresh goes on without those who wait for it."""
         try:
-            async with asyncio.timeout_at(end_of_step(due, _now())):
+            async with asyncio.timeout_at(end_of_step(due, self._now())):
                 return await token
         except TimeoutError:
             raise TokenDelayed(
@@ -193,7 +194,3 @@ class Exchange:
             harmless = call.method in REPEATABLE or isinstance(error, aiohttp.ConnectionTimeoutError)
             return UpstreamSlow(origin, self.first_byte) if harmless else UpstreamSilent(origin)
         return UpstreamUnreachable(f"{origin}: {type(error).__name__}", hint="check the server and the network")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
