@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
 
 Field = tuple[str, str]
 """A header field's name and value."""
@@ -168,40 +169,61 @@ _NOT_DOWNSTREAM_PREFIXES = ("access-control-", "x-accel-")
 _PLAIN = re.compile(r"[a-z0-9-]+")
 
 
-def to_upstream(fields: Collection[Field]) -> list[Field]:
+def to_upstream(fields: Iterable[Field]) -> list[Field]:
     """The client's end-to-end fields, without what would mislead the server. Authorization is added by the exchange.
 
     Names with an underscore or any other mark go: CGI-like servers read X_User as X-User (CVE-2025-64484).
     """
-    return _filter(fields, _goes_upstream)
+    return _filter(fields, _upstream_fate)
 
 
-def to_client(fields: Collection[Field]) -> list[Field]:
+def to_client(fields: Iterable[Field]) -> list[Field]:
     """The server's end-to-end fields, without what is about its own host, and with what keeps browsers safe."""
-    return [*_filter(fields, _goes_downstream), *SAFE_FOR_BROWSERS]
+    return [*_filter(fields, _downstream_fate), *SAFE_FOR_BROWSERS]
 
 
-def _filter(fields: Collection[Field], goes_on: Callable[[str], bool]) -> list[Field]:
-    kept = [field for field in fields if goes_on(field[0])]
-    named = _named_by_connection(fields)
-    return [field for field in kept if field[0].lower() not in named] if named else kept
+def _filter(fields: Iterable[Field], fate_of: Callable[[str], _Fate]) -> list[Field]:
+    kept: list[Field] = []
+    connection: list[str] = []
+    for field in fields:
+        fate = fate_of(field[0])
+        if fate is _Fate.KEPT:
+            kept.append(field)
+        elif fate is _Fate.NAMES_OTHERS:
+            connection.append(field[1])
+    if not connection:
+        return kept
+    named = _named_by(connection)
+    return [field for field in kept if field[0].lower() not in named]
+
+
+class _Fate(enum.Enum):
+    """What becomes of a field, by its name."""
+
+    KEPT = enum.auto()
+    DROPPED = enum.auto()
+    NAMES_OTHERS = enum.auto()
+    """It is dropped, and so are those that it names."""
 
 
 @functools.lru_cache(maxsize=1024)  # most requests have the same few
-def _goes_upstream(name: str) -> bool:
-    return _is_kept(name.lower(), _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
+def _upstream_fate(name: str) -> _Fate:
+    return _fate(name.lower(), _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
 
 
 @functools.lru_cache(maxsize=1024)
-def _goes_downstream(name: str) -> bool:
-    return _is_kept(name.lower(), _NOT_DOWNSTREAM, _NOT_DOWNSTREAM_PREFIXES)
+def _downstream_fate(name: str) -> _Fate:
+    return _fate(name.lower(), _NOT_DOWNSTREAM, _NOT_DOWNSTREAM_PREFIXES)
 
 
-def _is_kept(lower: str, dropped: frozenset[str], prefixes: tuple[str, ...]) -> bool:
-    return lower not in dropped and _PLAIN.fullmatch(lower) is not None and not lower.startswith(prefixes)
+def _fate(lower: str, dropped: frozenset[str], prefixes: tuple[str, ...]) -> _Fate:
+    if lower == "connection":
+        return _Fate.NAMES_OTHERS
+    if lower in dropped or not _PLAIN.fullmatch(lower) or lower.startswith(prefixes):
+        return _Fate.DROPPED
+    return _Fate.KEPT
 
 
-def _named_by_connection(fields: Collection[Field]) -> frozenset[str]:
+def _named_by(connection: Iterable[str]) -> frozenset[str]:
     """Fields that the peer declares hop-by-hop; only ever the peer's own, ours are added later."""
-    values = [value for name, value in fields if name.lower() == "connection"]
-    return frozenset([word.strip().lower() for value in values for word in value.split(",")]) if values else frozenset()
+    return frozenset([word.strip().lower() for value in connection for word in value.split(",")])
