@@ -31,11 +31,8 @@ async def forward(forwarding: Forwarding) -> web.StreamResponse:
     fields = to_upstream(request.headers.items())
     call = Call(request.method, target.url, fields, body, prompt=request.method in REPEATABLE)
     try:
-        upstream = await forwarding.plane.exchange.ask(call)
-        try:
+        async with forwarding.plane.exchange.send(call) as upstream:
             return await relay(forwarding, upstream)
-        finally:
-            upstream.close()
     except UpstreamUnreachable:
         if arriving.failure is not None:  # it was the client that broke off, and so the server got no whole request
             raise arriving.failure from None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from jmap_proxy.proxy.upstream.sender import Sender
 from jmap_proxy.proxy.wire.framing import check_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Container
+    from collections.abc import Awaitable, Container
 
     from jmap_proxy.errors import UpstreamError
     from jmap_proxy.proxy.source import TokenSource
@@ -72,6 +71,23 @@ class Call:
     prompt: bool = False
 
 
+class Sending:
+    """A call as a context. A class, since a stream has one for as long as it lasts: a generator is larger."""
+
+    __slots__ = ("_answer", "_call", "_exchange")
+
+    def __init__(self, exchange: Exchange, call: Call) -> None:
+        self._exchange = exchange
+        self._call = call
+
+    async def __aenter__(self) -> Answer:
+        self._answer = await self._exchange.ask(self._call)
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._answer.close()
+
+
 class Exchange:
     """Sends one account's requests.
 
@@ -100,14 +116,9 @@ class Exchange:
         """See that there is a token, before a client is asked for a body. Raises TokenError."""
         await self._in_time(self._due(), self._source.ensure_valid_token())
 
-    @asynccontextmanager
-    async def send(self, call: Call) -> AsyncIterator[Answer]:
-        """As `ask`; the answer is closed when the context ends."""
-        answer = await self.ask(call)
-        try:
-            yield answer
-        finally:
-            answer.close()
+    def send(self, call: Call) -> Sending:
+        """As `ask`, as a context: the answer is closed when it ends."""
+        return Sending(self, call)
 
     async def ask(self, call: Call) -> Answer:
         """The server's answer, never a 401; the caller closes it.
