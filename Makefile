@@ -6,6 +6,7 @@
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
 # make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); ten minutes;
 #             a part of it, shorter: make bench ONLY=api,transfer ROUNDS=3 SECONDS=1
+#             and write it into the documentation: make bench PAGE=docs/performance.md
 # make profile  where the microseconds of an API call go
 # make lock   the locked dependencies anew
 
@@ -56,10 +57,10 @@ e2e: $(VENV)/.done
 ONLY ?=
 ROUNDS ?= 5
 SECONDS ?= 2
-OUT ?= .bench
+PAGE ?=
 bench: $(VENV)/.done
 	PYTHON=$(BIN)/python bench/install.sh
-	$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --seconds $(SECONDS) --out $(OUT)
+	$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --seconds $(SECONDS) $(if $(PAGE),--page $(PAGE))
 
 SCHEME ?= http
 profile: $(VENV)/.done

@@ -19,6 +19,7 @@ from bench.scenarios import accounts, api, events, expiry, session, start, token
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
+from bench.targets import with_measured
 from jmap_proxy.log import configure_logging, parse_levels
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ async def _measure(cores: Cores, names: Sequence[str], plan: Plan, console: Cons
 @click.option("--rounds", default=DEFAULT.rounds, show_default=True, help="In each, every proxy has its turn.")
 @click.option("--seconds", default=DEFAULT.seconds, show_default=True, help="Of each turn under load.")
 @click.option("--out", default=".bench", show_default=True, type=click.Path(path_type=Path), help="Where files go.")
-def main(only: str, rounds: int, seconds: float, out: Path) -> None:
+@click.option(
+    "--page", type=click.Path(path_type=Path, exists=True), help="Write what was measured into this page too."
+)
+def main(only: str, rounds: int, seconds: float, out: Path, page: Path | None) -> None:
     """Compare jmap-proxy with other proxies on the same core."""
     configure_logging(parse_levels("warning", "warning"))
     names = only.split(",") if only else list(SCENARIOS)
@@ -76,6 +80,9 @@ def main(only: str, rounds: int, seconds: float, out: Path) -> None:
     told = {"machine": before, "versions": known, "results": results.as_json()}
     (out / "performance.json").write_text(json.dumps(told, indent=1) + "\n")
     (out / "performance.svg").write_text(svg_of(results))
+    if page is not None:
+        page.write_text(with_measured(page.read_text(), results, {**known, **before}))
+        page.with_suffix(".svg").write_text(svg_of(results))
 
 
 if __name__ == "__main__":
