@@ -1,7 +1,8 @@
 """`python -m bench.profile`: where the microseconds of an API call go.
 
-py-spy looks at the running proxy a thousand times a second, from outside. What it sees is added up in two ways: by the
-part of the program that is at work (the innermost part of the stack that is one), and by function.
+py-spy looks at the running proxy a thousand times a second, from outside, at Python's frames and at those of C: system
+calls and aiohttp's parsers can be seen too. What it sees is added up by file, by function, and by function with what it
+calls. Only the loop's thread counts; it stands still while it is looked at, so that shares are told and no times but one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ CONNECTIONS = 16
 HZ = 1000
 MOST = 40
 """Functions that are shown."""
+
+LOOP = "runners.py:Runner.run"
+"""Below it is all that the loop's thread does."""
 
 _FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*)\)")
 
@@ -54,8 +58,10 @@ def add_up(collapsed: str) -> tuple[Counter[str], Counter[str], Counter[str], in
     for line in collapsed.splitlines():
         stack, _, count = line.rpartition(" ")
         frames = [(f"{_part(file)}:{function}", _part(file)) for function, file in _frames(stack)]
-        if not frames:
+        names = [name for name, _ in frames]
+        if LOOP not in names:
             continue
+        frames = frames[names.index(LOOP) + 1 :] or frames[-1:]
         number = int(count)
         total += number
         own[frames[-1][0]] += number
@@ -78,7 +84,7 @@ async def _profile(scheme: str, seconds: int) -> tuple[str, float]:
         loading = asyncio.create_task(wrk(cores.load, url, proxy.key, CONNECTIONS, seconds + 2, body=CALL))
         process = await asyncio.create_subprocess_exec(
             str(TOOLS / "py-spy/bin/py-spy"), "record", "--pid", str(proxy.process.pid), "--rate", str(HZ),
-            "--duration", str(seconds), "--format", "raw", "--function", "--output", str(out), "--nonblocking",
+            "--duration", str(seconds), "--format", "raw", "--function", "--output", str(out), "--native",
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         _, said = await process.communicate()
