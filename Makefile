@@ -4,7 +4,7 @@
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
-# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); ten minutes;
+# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); eleven minutes;
 #             a part of it, shorter: make bench ONLY=api,transfer ROUNDS=3 SECONDS=1
 #             and write it into the documentation: make bench PAGE=docs/performance.md
 # make profile  where the microseconds of an API call go

@@ -2,7 +2,7 @@
 
 py-spy looks at the running proxy a thousand times a second, from outside, at Python's frames and at those of C: system
 calls and aiohttp's parsers can be seen too. What it sees is added up by file, by function, and by function with what it
-calls. Only the loop's thread counts; it stands still while it is looked at, so that shares are told and no times but one.
+calls. Only the loop's thread counts. It stands still while it is looked at, so that only shares are meant seriously.
 """
 
 from __future__ import annotations

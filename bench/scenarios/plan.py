@@ -11,7 +11,7 @@ class Plan:
 
     Attributes:
         rounds: In each, every proxy has its turn.
-        seconds: Of each turn under load.
+        seconds: Of each turn under load; Sessions and WebSockets get half of it, which is enough for them.
         streams: Idle event streams.
         blob: Bytes of an upload, and of what is read of a download.
         accounts: Of the proxy with many.

@@ -23,7 +23,7 @@ async def run(stage: Stage, results: Results, plan: Plan) -> None:
         for turn in range(plan.rounds + 1):
             for proxy in proxies:
                 before = proxy.process.cpu_seconds()
-                load = await wrk(stage.cores.load, proxy.url("session"), proxy.key, CONNECTIONS, plan.seconds)
+                load = await wrk(stage.cores.load, proxy.url("session"), proxy.key, CONNECTIONS, plan.seconds / 2)
                 if turn:
                     results.add(WORK, RATE, proxy.name, load.rate)
                     results.add(WORK, P99, proxy.name, load.p99)

@@ -24,7 +24,7 @@ async def run(stage: Stage, results: Results, plan: Plan) -> None:
         for turn in range(plan.rounds + 1):
             for proxy in proxies:
                 before = proxy.process.cpu_seconds()
-                count, took = await echo(proxy.url("websocket"), proxy.key, CONNECTIONS, plan.seconds)
+                count, took = await echo(proxy.url("websocket"), proxy.key, CONNECTIONS, plan.seconds / 2)
                 if turn:
                     results.add(WORK, RATE, proxy.name, count / took)
                     results.add(WORK, COST, proxy.name, (proxy.process.cpu_seconds() - before) / count)

@@ -206,12 +206,12 @@ class _Fate(enum.Enum):
     """It is dropped, and so are those that it names."""
 
 
-@functools.lru_cache(maxsize=1024)  # most requests have the same few
+@functools.lru_cache(maxsize=256)  # most requests have the same few; a name can be long
 def _upstream_fate(name: str) -> _Fate:
     return _fate(name.lower(), _NOT_UPSTREAM, _NOT_UPSTREAM_PREFIXES)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def _downstream_fate(name: str) -> _Fate:
     return _fate(name.lower(), _NOT_DOWNSTREAM, _NOT_DOWNSTREAM_PREFIXES)
 
