@@ -19,6 +19,10 @@ class FixedToken:
         self._refused = refused
         self._hint = hint
 
+    def token_now(self) -> str:
+        """The token."""
+        return self._token
+
     async def ensure_valid_token(self) -> str:
         """The token."""
         return self._token
