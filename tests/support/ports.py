@@ -9,7 +9,7 @@ _keepers: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody else while the tests run.
+    """A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody else while a test runs.
 
     A bound socket that does not listen keeps it from being chosen for another one; a listener, which like this socket
     sets SO_REUSEADDR, may have it all the same. Elsewhere than on Linux that does not hold, and it is only free now.
@@ -23,3 +23,9 @@ def free_port() -> int:
     else:
         keeper.close()
     return port
+
+
+def release_ports() -> None:
+    """Keep none any more: whoever was to have them has them."""
+    while _keepers:
+        _keepers.pop().close()
