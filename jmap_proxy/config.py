@@ -159,7 +159,8 @@ def load_config(path: Path) -> Config:
             hint="run: jmap-proxy login EMAIL, which makes it, or write it after the example config/config.toml",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {type(error).__name__}") from error
+        why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise ConfigError(f"{path} cannot be read: {why}", hint=f"run: ls -l {path}") from error
     try:
         return _with_files_beside(parse_config(text), path.parent)
     except ConfigError as error:
@@ -193,7 +194,7 @@ def parse_config(text: str) -> Config:
     try:
         raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not TOML: {error}") from None
+        raise ConfigError(f"not TOML: {error}", hint="correct it after the example config/config.toml") from None
     if isinstance(accounts := raw.get("accounts"), dict):
         for name in accounts:
             where = f"accounts.{_toml_key(name)}"

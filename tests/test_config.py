@@ -274,8 +274,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "config/config.toml" in caught.value.hint
     (tmp_path / "latin.toml").write_bytes(b"# \xff")
     for path in (tmp_path, tmp_path / "latin.toml"):
-        with pytest.raises(ConfigError, match=f"{path} cannot be read"):
+        with pytest.raises(ConfigError, match=f"{path} cannot be read") as caught:
             load_config(path)
+        assert caught.value.hint == f"run: ls -l {path}"
 
 
 @given(text=st.text())
