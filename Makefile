@@ -4,6 +4,10 @@
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
+# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); eleven minutes;
+#             a part of it, shorter: make bench ONLY=api,transfer ROUNDS=3 SECONDS=1
+#             and write it into the documentation: make bench PAGE=docs/performance.md
+# make profile  where the microseconds of an API call go
 # make picture  docs/terminal.svg anew, from a real run against the sandbox (needs curl and jq)
 # make lock   the locked dependencies anew
 
@@ -11,7 +15,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz endurance e2e picture lock clean
+.PHONY: demo test check fuzz endurance e2e bench profile picture lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -52,6 +56,19 @@ e2e: $(VENV)/.done
 	tests/e2e/install.sh
 	$(BIN)/python -m pytest -p no:cacheprovider tests/e2e --override-ini addopts="-q --strict-markers" --timeout 300
 
+ONLY ?=
+ROUNDS ?= 5
+SECONDS ?= 2
+PAGE ?=
+bench: $(VENV)/.done
+	PYTHON=$(BIN)/python bench/install.sh
+	$(BIN)/python -m bench --only "$(ONLY)" --rounds $(ROUNDS) --seconds $(SECONDS) $(if $(PAGE),--page $(PAGE))
+
+SCHEME ?= http
+profile: $(VENV)/.done
+	PYTHON=$(BIN)/python bench/install.sh
+	$(BIN)/python -m bench.profile --scheme $(SCHEME)
+
 picture: $(VENV)/.done
 	$(BIN)/python docs/picture.py
 
@@ -63,4 +80,4 @@ lock:
 	$(UVLOCK) pyproject.toml --extra speed requirements/dev.in -o requirements/dev.txt
 
 clean:
-	rm -rf $(VENV) .e2e .mypy_cache .ruff_cache .coverage*
+	rm -rf $(VENV) .bench .e2e .mypy_cache .ruff_cache .coverage*

@@ -5,7 +5,7 @@ long enough, before one sandbox mail server. Requests go through one account of 
 are shown. The processor's time is the proxy's own, by the kernel (Linux), so that a busy machine changes it little.
 
     python bench/accounts.py [--accounts 1,10,100,1000] [--rounds 7] [--seconds 1.5] [--idle 10]
-"""  # noqa: INP001 - a script
+"""
 
 from __future__ import annotations
 

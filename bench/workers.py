@@ -6,7 +6,7 @@ time alone (it is stopped for the rest of every 20 ms, one after the other): the
 hold each other up, which is the question.
 
     python bench/workers.py [--workers 2] [--share 0.3] [--connections 32] [--rounds 5] [--seconds 4]
-"""  # noqa: INP001 - a script
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from jmap_proxy.presets import presets
 if TYPE_CHECKING:
     from pathlib import Path
 
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x20\x7f-\x9f/\\]+\Z")]
+LONGEST_NAME = 100  # characters: it becomes that of files
 
 DEFAULT_SCOPES = ("openid", "offline_access")
 """Asked for where neither the configuration nor the server says what."""
@@ -124,7 +124,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration."""
 
     listen: Listen = Listen()
-    accounts: dict[_Name, Account] = {}
+    accounts: dict[str, Account] = {}
     store: Store = Store()
     limits: Limits = Limits()
     hooks: Hooks = Hooks()
@@ -158,9 +158,10 @@ def load_config(path: Path) -> Config:
             f"there is no configuration file {path}",
             hint="run: jmap-proxy login EMAIL, which makes it, or write it after the example config/config.toml",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise ConfigError(f"{path} cannot be read: {why}", hint=f"run: ls -l {path}") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"check who owns {path}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8", hint="save it as UTF-8") from None
     try:
         return _with_files_beside(parse_config(text), path.parent)
     except ConfigError as error:
@@ -192,11 +193,12 @@ def _with_files_beside(config: Config, folder: Path) -> Config:
 def parse_config(text: str) -> Config:
     """Check the text of a configuration. Pure. Raises ConfigError naming the key."""
     try:
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(text.removeprefix("\ufeff"))  # some editors write a mark before UTF-8
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not TOML: {error}", hint="correct it after the example config/config.toml") from None
     if isinstance(accounts := raw.get("accounts"), dict):
         for name in accounts:
+            _check_name(name)
             where = f"accounts.{_toml_key(name)}"
             accounts[name] = _with_preset(accounts[name], where)
             _convert(accounts[name], Account, where)  # alone, to name the account in the error
@@ -205,6 +207,14 @@ def parse_config(text: str) -> Config:
     for name, account in config.accounts.items():
         _check_account(name, account)
     return config
+
+
+def _check_name(name: str) -> None:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or set(name) & set(" /\\"):
+        raise ConfigError(
+            f"{name[:LONGEST_NAME]!r} cannot be the name of an account",
+            hint=f"choose one of 1 to {LONGEST_NAME} characters without spaces, slashes and hidden ones",
+        )
 
 
 def _with_preset(account: object, where: str) -> object:

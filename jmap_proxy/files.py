@@ -22,6 +22,8 @@ Identity = tuple[int, int, int, int]
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
+ELSEWHERE = "choose another folder, one of your own that others cannot write to"
+
 
 def private_folder(path: Path) -> Path:
     """Make the folder where it is missing, parents too, all 0700; see that nobody else can enter it.
@@ -49,6 +51,17 @@ def _folder(path: Path) -> os.stat_result:
         raise StoreError(f"{path}: {error.strerror}", hint=f"make {path} a folder of your own") from error
 
 
+def check_writable(path: Path) -> None:
+    """See that a file could be replaced, or made with its folders, as far as the system tells without a try.
+
+    Raises:
+        StoreError: it could not.
+    """
+    folder = next(parent for parent in path.absolute().parents if os.access(parent, os.F_OK))
+    if not os.access(folder, os.W_OK | os.X_OK) or not folder.is_dir():
+        raise StoreError(f"{folder} cannot be written to", hint=_write_hint(path))
+
+
 def identity(path: Path) -> Identity | None:
     """What tells one version of a file from the next (inode, times, size), None if there is no such file.
 
@@ -56,7 +69,7 @@ def identity(path: Path) -> Identity | None:
         StoreError: it cannot be looked at.
     """
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - asked for at each request, and pathlib's own way takes longer
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -217,11 +230,13 @@ def _check_provided(path: Path, status: os.stat_result) -> None:
 
 def _check_mode(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_uid != os.geteuid():
-        raise StoreError(f"{path} belongs to another user", hint=f"chown it, or remove {path}")
+        hint = ELSEWHERE if stat.S_ISDIR(status.st_mode) else f"chown it, or remove {path}"
+        raise StoreError(f"{path} belongs to another user", hint=hint)
     _check_bits(path, status, forbidden)
 
 
 def _check_bits(path: Path, status: os.stat_result, forbidden: int) -> None:
     if status.st_mode & forbidden:
         mode = "700" if stat.S_ISDIR(status.st_mode) else "600"
-        raise StoreError(f"{path} can be used by others", hint=f"run: chmod {mode} {path}")
+        hint = ELSEWHERE if status.st_mode & stat.S_ISVTX else f"run: chmod {mode} {path}"  # /tmp is meant for all
+        raise StoreError(f"{path} can be used by others", hint=hint)

@@ -5,6 +5,7 @@ URL templates are strings here and stay strings: URL objects percent-encode thei
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -18,10 +19,10 @@ _WEB_SCHEME = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _ABSOLUTE = re.compile(
     r"(?P<scheme>https?|wss?)://"
     r"(?P<host>\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,251}[a-z0-9])?)"  # RFC 1035 §2.3.4: 253 at most
-    r"(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<rest>[/?#].*)?",
-    re.ASCII | re.IGNORECASE | re.DOTALL,  # without ASCII, U+017F would match "s" and U+212A "k"
+    r"(?::(?P<port>[0-9]{1,5}))?",
+    re.ASCII | re.IGNORECASE,  # without ASCII, U+017F would match "s" and U+212A "k"
 )
+_END_OF_AUTHORITY = re.compile(r"[/?#]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _AUTHORITYLESS = re.compile(r"(?:https?|wss?):(?=/(?!/))", re.IGNORECASE)
 
@@ -64,6 +65,7 @@ class Origin:
         return self.scheme == "https" or self.is_loopback
 
 
+@functools.lru_cache(maxsize=256)  # asked at each request, for the same few
 def is_loopback(host: str) -> bool:
     """Whether `host` is localhost (RFC 6761 §6.3), 127.0.0.0/8 or ::1."""
     if host.lower() == "localhost":
@@ -72,6 +74,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_inside(host: str) -> bool:
+    """Whether `host` is an address that only this machine or its network knows (RFC 1918, RFC 4193, RFC 3927, ...)."""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return is_loopback(host)
 
 
 def is_below(host: str, pattern: str) -> bool:
@@ -141,14 +151,21 @@ def split_url(url: str) -> tuple[Origin, str]:
     Raises:
         ValueError: not an absolute http(s) or ws(s) URL, or one with user info or an odd authority.
     """
-    match = _ABSOLUTE.fullmatch(url)
+    found = _END_OF_AUTHORITY.search(url, url.find("://") + 3)
+    end = found.start() if found else len(url)
+    return _read_origin(url[:end]), url[end:]
+
+
+@functools.lru_cache(maxsize=256)  # asked several times at each request, for the same few
+def _read_origin(text: str) -> Origin:
+    match = _ABSOLUTE.fullmatch(text)
     if match is None:
         raise ValueError("not an absolute http or https URL")
     scheme = _WEB_SCHEME[match["scheme"].lower()]
     port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
     if not 0 < port < 65536:  # noqa: PLR2004 - the range of a TCP port
         raise ValueError("the port is out of range")
-    return Origin(scheme, _host(match["host"].lower()), port), match["rest"] or ""
+    return Origin(scheme, _host(match["host"].lower()), port)
 
 
 def _host(authority: str) -> str:

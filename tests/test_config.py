@@ -138,9 +138,9 @@ def test_origins_may_be_named_by_a_pattern() -> None:
         (ALICE + 'preset = "hotmail"', "accounts.alice.preset: .*hotmail"),
         (ALICE + "preset = 1", "accounts.alice.preset"),
         (f'[accounts."a.b"]\n{NEEDED}rewrite = 1', r'accounts."a\.b"\.rewrite'),
-        (f'[accounts."a/b"]\n{NEEDED}', "`key` in `accounts`"),
-        (f'[accounts."ab\\n"]\n{NEEDED}', "`key` in `accounts`"),
-        (f'[accounts.""]\n{NEEDED}', "`key` in `accounts`"),
+        (f'[accounts."a/b"]\n{NEEDED}', "cannot be the name of an account"),
+        (f'[accounts."ab\\n"]\n{NEEDED}', "cannot be the name of an account"),
+        (f'[accounts.""]\n{NEEDED}', "cannot be the name of an account"),
         ("[store]\nkind = 'cloud'", "`store.kind`"),
         ("[store]\nkey = 'none'", "`store.key`"),
         ("[limits]\nupload_replay = -1", "`limits.upload_replay`"),
@@ -274,9 +274,9 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "config/config.toml" in caught.value.hint
     (tmp_path / "latin.toml").write_bytes(b"# \xff")
     for path in (tmp_path, tmp_path / "latin.toml"):
-        with pytest.raises(ConfigError, match=f"{path} cannot be read") as caught:
+        with pytest.raises(ConfigError, match=f"{path} (cannot be read: |is not UTF-8)") as caught:
             load_config(path)
-        assert caught.value.hint == f"run: ls -l {path}"
+        assert caught.value.hint
 
 
 @given(text=st.text())

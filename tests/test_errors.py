@@ -12,6 +12,7 @@ from jmap_proxy.errors import (
     SignInNeeded,
     StoreError,
     TokenDelayed,
+    WorkerError,
 )
 
 
@@ -25,6 +26,7 @@ def descendants(kind: type[JmapProxyError]) -> Iterator[type[JmapProxyError]]:
 ALL = [kind for kind in descendants(JmapProxyError) if kind.__module__ == errors.__name__]
 MADE = [
     ConfigError("config.toml: wrong", hint="mend it"),
+    WorkerError("a worker has ended"),
     SignInNeeded("alice", "gone"),
     MethodRefused("PUT", frozenset({"GET", "POST"})),
     BodyTooLarge(10),

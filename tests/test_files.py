@@ -154,3 +154,33 @@ def test_a_provided_file_is_refused_if_others_can_change_it(tmp_path: Path, mode
     file.chmod(mode)
     with pytest.raises(StoreError, match="can be used by others"):
         files.read_trusted(file)
+
+
+def test_nobody_is_told_to_change_a_folder_of_all(tmp_path: Path) -> None:
+    """Root would do it, and /tmp be closed for everybody."""
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StoreError, match="can be used by others") as caught:
+        files.own_folder(tmp_path)
+    assert caught.value.hint == files.ELSEWHERE
+    tmp_path.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 12345, -1)
+        with pytest.raises(StoreError, match="belongs to another user") as caught:
+            files.own_folder(tmp_path)
+        assert caught.value.hint == files.ELSEWHERE
+
+
+def test_what_could_not_be_written_is_told(tmp_path: Path) -> None:
+    """Without leaving a trace: the nearest folder that there is decides, and a plain file is none."""
+    files.check_writable(tmp_path / "a" / "b" / "c")
+    assert list(tmp_path.iterdir()) == []
+    plain, closed = tmp_path / "plain", tmp_path / "closed"
+    plain.touch()
+    with pytest.raises(StoreError, match=f"{plain} cannot be written to"):
+        files.check_writable(plain / "file")
+    closed.mkdir(mode=0o500)
+    if not os.access(closed, os.W_OK):  # root mostly may
+        for path in (closed / "file", closed / "a" / "b"):
+            with pytest.raises(StoreError, match=f"{closed} cannot be written to") as caught:
+                files.check_writable(path)
+            assert str(path.parent) in caught.value.hint

@@ -10,6 +10,7 @@ from jmap_proxy.origins import (
     Origin,
     OriginPattern,
     is_below,
+    is_inside,
     is_loopback,
     locate,
     parse_allowed,
@@ -364,3 +365,15 @@ def test_patterns_have_one_spelling() -> None:
     assert parse_allowed("HTTPS://*.Example.COM:443/") == OriginPattern("example.com")
     assert parse_allowed("https://*.example.co.uk:8443") == OriginPattern("example.co.uk", 8443)
     assert parse_allowed("https://mail.example.com") == Origin("https", "mail.example.com", 443)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "10.1.2.3", "192.168.1.1", "169.254.1.1", "fd00::1"])
+def test_addresses_inside(host: str) -> None:
+    """Of this machine and its network."""
+    assert is_inside(host)
+
+
+@pytest.mark.parametrize("host", ["9.9.9.9", "2620:fe::fe", "mail.example.com", "192.168.1.1.example.com", ""])
+def test_addresses_elsewhere(host: str) -> None:
+    """And names: where they lead is not known, but a certificate says whose they are."""
+    assert not is_inside(host)

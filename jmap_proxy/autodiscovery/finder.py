@@ -18,7 +18,7 @@ from jmap_proxy.autodiscovery.protected_resource import (
 )
 from jmap_proxy.autodiscovery.scopes import scopes_to_ask
 from jmap_proxy.autodiscovery.session_answer import challenge_of
-from jmap_proxy.autodiscovery.srv import in_order, none_offered, services
+from jmap_proxy.autodiscovery.srv import in_order, none_offered, services, usable
 from jmap_proxy.autodiscovery.webfinger import issuers_of, webfinger_url
 from jmap_proxy.errors import DiscoveryError, ServerUnreachable
 from jmap_proxy.origins import Origin, is_below, locate, parse_origin, split_url
@@ -39,6 +39,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
 MOST_SERVICES = 4
 """SRV records that are tried."""
+MOST_SHOWN = 10
+"""Providers that are offered for a choice."""
 
 _BY_SESSION = "name the server by its Session URL: --server URL"
 
@@ -114,7 +116,13 @@ class Finder:
             )
         if not found:
             return [f"https://{address.domain}{WELL_KNOWN}"], []
-        ordered = [service for service in in_order(found, self._draw) if service.host][:MOST_SERVICES]
+        ordered = [service for service in in_order(found, self._draw) if usable(service)]
+        if not ordered:
+            raise DiscoveryError(
+                f"{address.domain} says (DNS) that its mail is at what is no host and port",
+                hint="name the server: --server URL",
+            )
+        ordered = ordered[:MOST_SERVICES]
         hosts = dict.fromkeys(service.host for service in ordered)
         notes = [
             f"{address.domain} says (DNS, which anybody on the way can forge) that its mail is at {host}"
@@ -168,7 +176,7 @@ class Finder:
             raise DiscoveryError(detail, hint=f"ask whoever runs it, then {BY_NAME}")
         if len(issuers) > 1:
             raise DiscoveryError(
-                f"the server takes the tokens of several identity providers: {', '.join(issuers)}",
+                f"the server takes the tokens of several identity providers: {', '.join(issuers[:MOST_SHOWN])}",
                 hint="choose one of them: --issuer URL",
             )
         return issuers[0]

@@ -103,7 +103,7 @@ def parse_protected_resource(body: bytes, session_url: str) -> ProtectedResource
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DiscoveryError(f"the server's resource metadata is not as RFC 9728 asks: {error}", hint=BY_NAME) from None
     try:
-        same = parse_origin(found.resource) == parse_origin(session_url)
+        same = locate(found.resource, found.resource)[0] == parse_origin(session_url)
     except ValueError:
         same = False
     if not same:

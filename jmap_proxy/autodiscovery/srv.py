@@ -10,6 +10,7 @@ import dns.exception
 import dns.resolver
 
 from jmap_proxy.errors import DiscoveryError
+from jmap_proxy.origins import Origin, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,6 +94,15 @@ def in_order(found: Sequence[Service], draw: Callable[[int], int]) -> tuple[Serv
             ordered.append(service)
             left.remove(service)
     return tuple(ordered)
+
+
+def usable(service: Service) -> bool:
+    """Whether a service can be asked: it has a port, and a host name, while DNS takes any bytes (RFC 2181 §11)."""
+    try:
+        named = Origin("https", service.host, service.port)
+        return split_url(f"https://{service.host}:{service.port}") == (named, "")
+    except ValueError:
+        return False
 
 
 def none_offered(found: Sequence[Service]) -> bool:

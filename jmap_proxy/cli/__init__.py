@@ -18,6 +18,7 @@ from jmap_proxy.cli.login import login
 from jmap_proxy.cli.logout import logout
 from jmap_proxy.cli.serve import serve
 from jmap_proxy.cli.service import service
+from jmap_proxy.cli.shown import shown, shown_lines
 from jmap_proxy.cli.status import status
 from jmap_proxy.cli.store import store
 from jmap_proxy.cli.token import token
@@ -40,9 +41,9 @@ def main() -> None:
     try:
         commands.main(prog_name=PROGRAM, standalone_mode=False)
     except JmapProxyError as error:
-        click.echo(f"error: {error.detail}", err=True)
+        click.echo(f"error: {shown(error.detail)}", err=True)
         if error.hint:
-            click.echo(f"hint: {error.hint}", err=True)
+            click.echo(f"hint: {shown_lines(error.hint)}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
@@ -19,7 +20,7 @@ from jmap_proxy.config import Config, parse_config
 from jmap_proxy.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 PLAIN_FILE = 0o777
 """The part of a file's mode that a new version keeps."""
@@ -53,7 +54,7 @@ def with_section(text: str, name: str, added: str) -> tuple[str, Config]:
     if name in before.accounts:
         raise ConfigError(f"the configuration has an account {name!r} by now", hint=f"run: jmap-proxy login {name}")
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
-    new = text + gap.replace("\n", "\r\n" if "\r\n" in text else "\n") + added
+    new = text + (gap + added).replace("\n", "\r\n" if "\r\n" in text else "\n")
     parse_config(added)  # what is wrong with the section itself is told as such
     try:
         after = parse_config(new)
@@ -91,9 +92,13 @@ class ConfigFile:
 
     def check_writable(self, added: str) -> None:
         """See that a section could be added, before anybody signs in for it. Blocks. Raises ConfigError."""
-        folder = next(parent for parent in self._target.parents if parent.exists())
-        if not os.access(folder, os.W_OK | os.X_OK) or (self._target.exists() and not os.access(self._target, os.W_OK)):
-            raise ConfigError(f"{self.path} cannot be written", hint=pasted(added))
+        with self._told(added):
+            files.check_writable(self._target)
+            if self._target.exists():
+                if not os.access(self._target, os.W_OK):
+                    raise ConfigError(f"{self.path} cannot be written: it is read-only", hint=pasted(added))
+            elif self._target.parent.exists():
+                files.own_folder(self._target.parent)
 
     def add(self, name: str, added: str) -> None:
         """Add a section to what stands in the file now. Blocks.
@@ -101,28 +106,39 @@ class ConfigFile:
         Raises:
             ConfigError: it cannot be added or written; the file is as it was.
         """
-        text = self.read()
-        new = with_section(text, name, added)[0].encode()
-        self._before = text.encode() if self._target.exists() else None
-        try:
-            if self._before is None:
+        with self._told(added):
+            if not self._target.exists():
                 files.own_folder(self._target.parent)
+        with self._told(added), _alone_in(self._target.parent):
+            text = self.read()
+            new = with_section(text, name, added)[0].encode()
+            self._before = text.encode() if self._target.exists() else None
             _replace(self._target, new)
-        except (OSError, StoreError) as error:
-            reason = error.detail if isinstance(error, StoreError) else error.strerror
-            raise ConfigError(f"{self.path} cannot be written: {reason}", hint=pasted(added)) from None
         self._written = new
 
     def take_back(self) -> None:
         """Undo `add`, if nobody has changed the file since; never raises. Blocks."""
-        with contextlib.suppress(OSError, ConfigError):
-            if self._written is None or self._read() != self._written:
+        if self._written is None:
+            return
+        with contextlib.suppress(OSError, ConfigError), _alone_in(self._target.parent):
+            if self._read() != self._written:
                 return
             if self._before is None:
                 self._target.unlink()
             else:
                 _replace(self._target, self._before)
             self._written = None
+
+    @contextlib.contextmanager
+    def _told(self, added: str) -> Iterator[None]:
+        """Turns what keeps the file from being written into an error that says how to go on by hand."""
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(f"{self.path} cannot be written: {error.strerror}", hint=pasted(added)) from None
+        except StoreError as error:
+            hint = f"{error.hint}; or {pasted(added)}"
+            raise ConfigError(f"{self.path} cannot be written: {error.detail}", hint=hint) from None
 
     def _read(self) -> bytes:
         try:
@@ -131,6 +147,23 @@ class ConfigFile:
             return b""
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be read: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keeps other sign-ins from changing a file of the folder meanwhile; waits for them. Raises OSError.
+
+    The folder itself is locked: a lock file of its own would stay among the user's.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some file systems of networks have no such locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        with contextlib.suppress(OSError):  # nor this; the file is whole all the same
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, data: bytes) -> None:

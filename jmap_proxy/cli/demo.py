@@ -20,7 +20,7 @@ from jmap_proxy.cli.options import run, with_log_level
 from jmap_proxy.cli.running import running_proxy, stop_signals
 from jmap_proxy.cli.signing_in import SignedIn, sign_in_and_save
 from jmap_proxy.config import Account, Config, Listen
-from jmap_proxy.proxy.session.session import local_prefix
+from jmap_proxy.proxy.session.endpoint import local_prefix
 from jmap_proxy.sandbox import IdentityProvider, MailServer, ProviderSettings, browse
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.completing import account_names
-from jmap_proxy.cli.options import run, with_config_file, with_log_level
+from jmap_proxy.cli.options import is_there, run, with_config_file, with_log_level
 from jmap_proxy.config import load_config
 from jmap_proxy.doctor.examination import examine
 from jmap_proxy.doctor.finding import Finding, error, fails, told
@@ -42,10 +43,10 @@ def doctor(name: str | None, config_file: Path, *, as_json_text: bool, offline: 
 
 
 def _examine(config_file: Path, name: str | None, *, offline: bool) -> list[Finding]:
-    if not config_file.exists():
-        what = f"there is no configuration file {config_file}"
-        return [error("config-missing", what, "run: jmap-proxy login you@example.com, which makes it")]
     try:
+        if not is_there(config_file):
+            what = f"there is no configuration file {config_file}"
+            return [error("config-missing", what, "run: jmap-proxy login you@example.com, which makes it")]
         config = load_config(config_file)
     except ConfigError as trouble:
         return [told("config", trouble, mend=f"correct {config_file}"), *look_at_config_file(config_file)]
@@ -53,7 +54,8 @@ def _examine(config_file: Path, name: str | None, *, offline: bool) -> list[Find
         return [error("no-accounts", f"{config_file} has no accounts", "run: jmap-proxy login you@example.com")]
     if name is not None and name not in config.accounts:
         what = f"there is no account {name!r} in {config_file} (there is: {', '.join(config.accounts)})"
-        return [error("unknown-account", what, f"name one of these, or run: jmap-proxy login {name}")]
+        who = shlex.quote(name) if "@" in name else "EMAIL"
+        return [error("unknown-account", what, f"name one of these, or run: jmap-proxy login {who}")]
     return run(_examine_accounts(config_file, config, (name,) if name else tuple(config.accounts), offline=offline))
 
 

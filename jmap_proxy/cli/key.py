@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ def key(name: str, config: Config, file: Path | None) -> None:
     """Make a new local key for the account NAME; the old one stops working at once."""
     config.account(name)
     if file is not None:
-        files.own_folder(file.absolute().parent)  # before the old key stops working
+        _check_place(file)  # before the old key stops working
     new = Assembly(config).local_keys.renew(name)
     if file is None:
         click.echo(f"Local key: {new}")
@@ -37,3 +38,10 @@ def key(name: str, config: Config, file: Path | None) -> None:
         click.echo(f"Local key: {new}")  # it is the one that works now
         raise
     click.echo(f"The local key is in {file}.")
+
+
+def _check_place(file: Path) -> None:
+    """See that a key can be written there. Raises StoreError."""
+    files.own_folder(file.absolute().parent)
+    if os.access(file, os.F_OK) and not file.is_file():  # a device or a pipe would be replaced, too
+        raise StoreError(f"{file}: not a plain file", hint="name another one")

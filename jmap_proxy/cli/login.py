@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import shlex
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -16,7 +18,8 @@ from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.config_writing import ConfigFile
 from jmap_proxy.cli.new_account import Wanted, set_up
-from jmap_proxy.cli.options import run, with_config_file, with_log_level
+from jmap_proxy.cli.options import is_there, run, with_config_file, with_log_level
+from jmap_proxy.cli.shown import shown
 from jmap_proxy.cli.signing_in import SignedIn, sign_in
 from jmap_proxy.cli.ways import by_client_credentials, way_of
 from jmap_proxy.clients.ways_in import reachable
@@ -48,7 +51,7 @@ Result = TypeVar("Result")
 @click.option("--device", is_flag=True, help="Sign in on another device, with a code.")
 @click.option("--paste", is_flag=True, help="Sign in with any browser, and paste the URL that it ends at.")
 @with_config_file
-@with_log_level("warning")
+@with_log_level("error")
 def login(
     name: str,
     server: str,
@@ -69,7 +72,7 @@ def login(
     flow = way_of(no_browser=no_browser, device=device, paste=paste)
     wanted = Wanted(who=name, server=server, issuer=issuer, client_id=client_id, preset=preset, name=new_name)
     file = ConfigFile(config_file)
-    config = load_config(config_file) if config_file.exists() else Config()
+    config = load_config(config_file) if is_there(config_file) else Config()
     if wanted.account_name in config.accounts:
         config = _with_choices(config, wanted)
         signed_in = run(_undone_when_ended(_login(config, name, flow)))
@@ -79,14 +82,18 @@ def login(
     else:
         config.account(name)  # raises: there is none, and nothing to find one by
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a letter that the terminal has not must not keep back the key
     _tell(config, wanted.account_name, signed_in)
 
 
 async def _undone_when_ended(signing_in: Coroutine[Any, Any, Result]) -> Result:
-    """The sign-in, which SIGTERM ends as Ctrl-C does: what was begun at the provider is undone first."""
+    """The sign-in, which SIGTERM and a closed terminal end as Ctrl-C does: what was begun is undone first."""
     task = asyncio.ensure_future(signing_in)
     with contextlib.suppress(RuntimeError, ValueError):  # only the main thread is told of signals
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         return await task
     except asyncio.CancelledError:
@@ -105,7 +112,7 @@ async def _login_new(config: Config, wanted: Wanted, file: ConfigFile, flow: Flo
     async with Assembly(config) as assembly:
         new, found = await set_up(assembly, wanted, file, text)
         for note in found.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(f"note: {shown(note)}", err=True)
         click.echo(f"Found {found.session_url}, which takes sign-ins of {found.issuer}.", err=True)
         config = new.config()
         async with assembly.branch(config) as branch:
@@ -134,8 +141,8 @@ def _with_choices(config: Config, wanted: Wanted) -> Config:
 
 def _tell(config: Config, name: str, signed_in: SignedIn) -> None:
     for note in signed_in.notes:
-        click.echo(f"note: {note}", err=True)
-    username = "".join(each if each.isprintable() else "?" for each in signed_in.username) or name
+        click.echo(f"note: {shown(note)}", err=True)
+    username = shown(signed_in.username) or name
     click.echo(f"Signed in as {username}.")
     listen = config.listen
     for scheme, text in (("http", config.account(name).listen), ("http", listen.http), ("https", listen.https)):

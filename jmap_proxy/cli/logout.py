@@ -11,6 +11,7 @@ import click
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.completing import account_names
 from jmap_proxy.cli.options import run, with_config, with_log_level
+from jmap_proxy.cli.shown import shown
 from jmap_proxy.errors import ConfigError, ProviderError
 from jmap_proxy.oauth.registration import remove
 from jmap_proxy.tokens.store import DamagedError
@@ -63,7 +64,7 @@ async def _revoke(assembly: Assembly, tokens: TokenSet) -> bool:
     try:
         revoked = await (await assembly.token_endpoint(tokens.account)).revoke(tokens)
     except (ProviderError, ConfigError) as error:
-        click.echo(f"warning: {error.detail}", err=True)
+        click.echo(f"warning: {shown(error.detail)}", err=True)
         return False
     if tokens.registration is not None:
         with contextlib.suppress(ProviderError, ConfigError):

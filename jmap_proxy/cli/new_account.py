@@ -13,7 +13,7 @@ from jmap_proxy.cli.config_writing import section, with_section
 from jmap_proxy.cli.named_origins import named_origins
 from jmap_proxy.config import parse_config
 from jmap_proxy.errors import ConfigError
-from jmap_proxy.origins import locate
+from jmap_proxy.origins import is_inside, locate
 from jmap_proxy.presets import presets
 from jmap_proxy.proxy.session.sessions import ACCEPT, MOST_REDIRECTS, SIZE_LIMIT
 from jmap_proxy.proxy.session.target import REDIRECTS
@@ -147,7 +147,8 @@ def allowances(account: Account, named: Iterable[Origin]) -> tuple[dict[str, str
     foreign = [origin for origin in named if origin not in account.allowed_origins]
     if any(origin.is_loopback for origin in foreign) and not account.server_origin.is_loopback:
         return {"rewrite": "force"}, ('the server takes itself to be localhost, so rewrite = "force" is set',)
-    further = [str(origin) for origin in foreign if origin.is_safe_for_secrets]
+    inside = is_inside(account.server_origin.host)
+    further = [str(each) for each in foreign if each.is_safe_for_secrets and (inside or not is_inside(each.host))]
     if not further:
         return {}, ()
     told = f"the server has further hosts, which get the token too: {', '.join(further)}"

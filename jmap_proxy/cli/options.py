@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from jmap_proxy.config import Config, load_config
+from jmap_proxy.errors import ConfigError
 from jmap_proxy.log import FORMATS, LEVELS, Levels, configure_logging, parse_levels
 from jmap_proxy.paths import config_file
 
@@ -52,6 +53,18 @@ def _config_option(name: str, callback: Callable[..., Any]) -> Callable[[Command
         callback=callback,
         help="The configuration file (default: $JMAP_PROXY_CONFIG, else in the platform's config folder).",
     )
+
+
+def is_there(config_file: Path) -> bool:
+    """Whether there is a configuration file. Raises ConfigError where that cannot be seen."""
+    try:
+        config_file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = f"{config_file} cannot be read: {error.strerror}"
+        raise ConfigError(reason, hint=f"check who owns {config_file.parent}") from None
+    return True
 
 
 def with_log_level(default: str) -> Callable[[Command], Command]:

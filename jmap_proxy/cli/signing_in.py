@@ -9,22 +9,24 @@ import asyncio
 import contextlib
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from jmap_proxy import files
 from jmap_proxy.cli.client_choice import Chosen, choose_client, person_of
 from jmap_proxy.cli.same_person import check_known, check_same_person
 from jmap_proxy.errors import (
     JmapProxyError,
     SignInError,
     StoreError,
-    UpstreamRefusedToken,
     WrongPerson,
 )
+from jmap_proxy.proxy.fixed_token import FixedToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from typing import Any
 
     from jmap_proxy.autodiscovery.address import MailAddress
     from jmap_proxy.autodiscovery.found import Found
@@ -39,11 +41,19 @@ if TYPE_CHECKING:
     Flow = Callable[[SignIn, str, str], Awaitable[TokenSet]]
     """Goes through the sign-in with the user: is given the way to sign in, the account, and who it shall be."""
 
+Result = TypeVar("Result")
+
 PATIENCE = 1800.0
 """Seconds that a user may take; the pages of providers live shorter, and a closed browser tells nobody."""
 
 UNDO_TIME = 10.0
 """Seconds for telling the provider that a sign-in is not wanted after all."""
+
+REFUSED = "the server refuses the token that the provider has just given"
+COMPARE = "compare the account's scopes, resource and issuer with what the server wants"
+
+MOST_TOLD = 3
+"""Capabilities that were left out of the Session and are told of."""
 
 MAIL_SCOPE = "urn:ietf:params:oauth:scope:mail"
 GIVEN_ANYWAY = frozenset({"openid", "offline_access"})
@@ -115,29 +125,30 @@ async def sign_in(
             a StoreError that says that the account is signed in and lacks a local key.
     """
     store, keys = assembly.store(name), assembly.local_keys
-    # A file that cannot be overwritten is told before the user signs in, not after.
+    # What keeps the tokens from being saved is told before the user signs in, not after.
+    await asyncio.to_thread(files.check_writable, store.path)
     stored = await store.load()
     if again and assembly.config.account(name).sign_in == "user":
         check_known(name, stored)
     has_key = await asyncio.to_thread(keys.has_key, name)
     person = new.person if new else person_of(name)
     chosen = await choose_client(assembly, name, stored, found)
-    async with _undoing(assembly, name, chosen) as undo:
+    async with _undoing(assembly, name, chosen) as given:
         way = await assembly.sign_in(name, chosen.client)
         tokens = await _in_time(flow(way, name, str(person) if person else ""), patience)
         if chosen.registration is not None:
             tokens = msgspec.structs.replace(tokens, registration=chosen.registration)
-        undo.given = tokens
+        given.append(tokens)
         notes = check_scopes(chosen.wanted, tokens, chosen.client.scopes)
-        source = FixedToken(tokens.access_token)
+        source = FixedToken(tokens.access_token, REFUSED, COMPARE)
         if new:
             notes += await new.complete(assembly, source)
         async with assembly.branch(new.config() if new else assembly.config) as latest:
             session = await _checked_session(latest, name, source)
         check_person(person, session.username, named=new is not None)
-        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, undo, again=again)
-    key = "" if has_key or again else await _first_key(keys, name)
-    return SignedIn(session.username, session.mail_account, key, (*notes, *session.dropped))
+        await _save(assembly, msgspec.structs.replace(tokens, username=session.username), new, again=again)
+    key = "" if has_key or again else await _to_its_end(_first_key(keys, name))
+    return SignedIn(session.username, session.mail_account, key, (*notes, *_in_short(session.dropped)))
 
 
 async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
@@ -154,64 +165,56 @@ async def _in_time(given: Awaitable[TokenSet], patience: float) -> TokenSet:
         ) from None
 
 
-@dataclass(slots=True)
-class _Undo:
-    """What is to be undone of a sign-in that fails.
-
-    Attributes:
-        given: Tokens that the provider is to forget.
-        needless: They are saved; whatever comes then, they count.
-    """
-
-    given: TokenSet | None = None
-    needless: bool = False
-
-
 @contextlib.asynccontextmanager
-async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[_Undo]:
-    """If something goes wrong, or the user stops it, the provider is told to forget what it has given."""
-    undo = _Undo()
+async def _undoing(assembly: Assembly, name: str, chosen: Chosen) -> AsyncIterator[list[TokenSet]]:
+    """Collects what was given; if something goes wrong, or the user stops it, the provider is told to forget that."""
+    given: list[TokenSet] = []
     try:
-        yield undo
+        yield given
     except BaseException:
-        if undo.needless:
-            raise
         with contextlib.suppress(JmapProxyError, TimeoutError):
             async with asyncio.timeout(UNDO_TIME):
-                if undo.given is not None:
+                for tokens in given:
                     with contextlib.suppress(JmapProxyError):
-                        await (await assembly.token_endpoint(name, chosen.client)).revoke(undo.given)
+                        await (await assembly.token_endpoint(name, chosen.client)).revoke(tokens)
                 await chosen.remove_if_fresh()
         raise
 
 
-async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, undo: _Undo, *, again: bool) -> None:
+async def _save(assembly: Assembly, tokens: TokenSet, new: NewAccount | None, *, again: bool) -> None:
     store = assembly.store(tokens.account)
+    async with store.lock():
+        if again:  # compared with what is there now: meanwhile another one may have signed in, or out
+            check_same_person(await store.load(), tokens)
+        await _to_its_end(_write(store, tokens, new))
+
+
+async def _write(store: FileTokenStore, tokens: TokenSet, new: NewAccount | None) -> None:
     if new is None:
-        async with store.lock():
-            if again:  # compared with what is there now: meanwhile another one may have signed in, or out
-                check_same_person(await store.load(), tokens)
-            await _write(store, tokens, undo)
+        await store.save(tokens)
         return
     await asyncio.to_thread(new.add)
     try:
-        async with store.lock():
-            await _write(store, tokens, undo)
+        await store.save(tokens)
     except BaseException:
-        if not undo.needless:
-            await asyncio.to_thread(new.take_back)
+        await asyncio.to_thread(new.take_back)
         raise
 
 
-async def _write(store: FileTokenStore, tokens: TokenSet, undo: _Undo) -> None:
-    """Save them; whoever is stopped meanwhile waits for the disk, since what is saved must not be revoked."""
-    saving = asyncio.ensure_future(store.save(tokens))
-    try:
-        await asyncio.shield(saving)
-    finally:
-        if not saving.done():
-            await asyncio.wait([saving])
-        undo.needless = saving.exception() is None
+async def _to_its_end(writing: Coroutine[Any, Any, Result]) -> Result:
+    """What comes of what has begun to be written; who gives up meanwhile comes too late.
+
+    A thread that writes cannot be stopped: without this, tokens would be there that have been revoked, in the place of
+    those that were good.
+    """
+    task = asyncio.ensure_future(writing)
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            if (this := asyncio.current_task()) is not None:
+                this.uncancel()
+    return task.result()
 
 
 def check_scopes(wanted: tuple[str, ...], tokens: TokenSet, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -273,6 +276,12 @@ async def _checked_session(assembly: Assembly, name: str, source: FixedToken) ->
     return session
 
 
+def _in_short(dropped: tuple[str, ...]) -> tuple[str, ...]:
+    """What to tell of capabilities that were left out: a hostile server has thousands."""
+    more = len(dropped) - MOST_TOLD
+    return (*dropped[:MOST_TOLD], *(["and more like these; run: jmap-proxy doctor"] if more > 0 else []))
+
+
 async def _first_key(keys: LocalKeys, name: str) -> str:
     try:
         return await asyncio.to_thread(keys.renew, name)
@@ -281,26 +290,3 @@ async def _first_key(keys: LocalKeys, name: str) -> str:
             f"{name} is signed in, but its local key could not be made: {error.detail}",
             hint=f"{error.hint}, then run: jmap-proxy key {name}",
         ) from None
-
-
-class FixedToken:
-    """A TokenSource of one token that nobody renews; for the check right after a sign-in."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def ensure_valid_token(self) -> str:
-        """The token."""
-        return self._token
-
-    async def replace_rejected(self, rejected: str) -> str:
-        """There is no other one: raises UpstreamRefusedToken."""
-        raise self.refused_again(rejected)
-
-    def refused_again(self, token: str) -> UpstreamRefusedToken:
-        """The error that says so."""
-        del token
-        return UpstreamRefusedToken(
-            "the server refuses the token that the provider has just given",
-            hint="compare the account's scopes, resource and issuer with what the server wants",
-        )

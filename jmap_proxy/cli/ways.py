@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import click
 import segno
 
+from jmap_proxy.cli.shown import shown
 from jmap_proxy.cli.signing_in import by_browser
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 64 << 10
 """Bytes of a line that is pasted."""
+
+LONGEST_PICTURED = 320
+"""Bytes of a URL in a QR code; with more the picture does not fit into 80 columns (ISO/IEC 18004: version 11)."""
 
 
 def way_of(*, no_browser: bool, device: bool, paste: bool) -> Flow:
@@ -123,18 +127,17 @@ def _show_prompt(prompt: DevicePrompt) -> None:
 
 def told_on_device(prompt: DevicePrompt, out: TextIO) -> str:
     """What to show of a device flow, with a QR code where `out` is a terminal that can show it."""
-    uri, code = _plain(prompt.verification_uri), _plain(prompt.user_code)
+    uri, code = shown(prompt.verification_uri), shown(prompt.user_code)
     told = f"Open this on any device: {uri}\nand enter this code:     {code}"
     if not out.isatty() or (out.encoding or "").lower().replace("-", "") != "utf8":
         return told
+    uris = (prompt.verification_uri_complete, prompt.verification_uri)
+    pictured = next((each for each in uris if 0 < len(each.encode()) <= LONGEST_PICTURED), "")
+    if not pictured:
+        return told
     picture = io.StringIO()
-    segno.make(prompt.verification_uri_complete or prompt.verification_uri, error="l").terminal(picture, compact=True)
+    segno.make(pictured, error="l").terminal(picture, compact=True)
     return f"{picture.getvalue()}\n{told}"
-
-
-def _plain(text: str) -> str:
-    """The provider's words, without what would do something to the terminal."""
-    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 async def read_line() -> str:

@@ -14,10 +14,11 @@ from jmap_proxy.doctor.clocks import judge_clocks, seconds_ahead
 from jmap_proxy.doctor.finding import Finding, error, warning
 from jmap_proxy.doctor.provider import ask_provider, judge_metadata, judge_silence
 from jmap_proxy.doctor.reach import Place, reach
-from jmap_proxy.doctor.session import StoredToken, examine_session
+from jmap_proxy.doctor.session import examine_session
 from jmap_proxy.errors import ConfigError, ProviderError
 from jmap_proxy.oauth.http import ProviderHttp
 from jmap_proxy.origins import parse_origin
+from jmap_proxy.proxy.fixed_token import FixedToken
 from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.tls.contexts import client_context
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.tokenset import TokenSet
 
 T = TypeVar("T")
+
+REFUSED = "the server refuses the access token, which should still be good"
 
 SOON = 5.0
 """Seconds before a token's end in which it is not tried any more: it could end on its way."""
@@ -163,7 +166,7 @@ class Network:
             self._looks.findings += [] if answers else [silence]
 
     async def _fetch(self, name: str, tokens: TokenSet) -> list[Finding]:
-        plane = await self._installation.plane(name, StoredToken(tokens.access_token))
+        plane = await self._installation.plane(name, FixedToken(tokens.access_token, REFUSED))
         return await examine_session(name, plane)
 
     async def _ask_anonymously(self, each: Examined) -> bool:

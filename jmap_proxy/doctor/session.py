@@ -20,30 +20,6 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.session.session import Session
 
 
-class StoredToken:
-    """A TokenSource of one token that is never renewed.
-
-    Args:
-        token: The access token.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    async def ensure_valid_token(self) -> str:
-        """The token."""
-        return self._token
-
-    async def replace_rejected(self, rejected: str) -> str:
-        """There is no other one: raises UpstreamRefusedToken."""
-        raise self.refused_again(rejected)
-
-    def refused_again(self, token: str) -> UpstreamRefusedToken:
-        """The error that says so."""
-        del token
-        return UpstreamRefusedToken("the server refuses the access token, which should still be good")
-
-
 async def examine_session(name: str, plane: Plane) -> list[Finding]:
     """Ask for the Session, and judge it or the error."""
     try:

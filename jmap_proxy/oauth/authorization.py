@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from jmap_proxy.errors import SignInError
-from jmap_proxy.oauth.fields import json_object
+from jmap_proxy.oauth.fields import json_object, printable
 from jmap_proxy.oauth.http import check_endpoint
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _WEB_PAGE = re.compile(r"https?://[!$%&'()*+,\-./:;=?@\[\]_~0-9A-Za-z]+", re.ASCII | re.IGNORECASE)
 """What RFC 3986 allows, without a fragment (RFC 6749 §3.1)."""
+
+
+ODD = "run it again; if it is told once more, do not sign in there, and ask whoever runs the provider"
+"""What helps against a redirect that no good provider sends: somebody may have a hand in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,10 @@ def authorization_request(
     """
     methods = metadata.code_challenge_methods_supported
     if not metadata.authorization_endpoint or (methods and "S256" not in methods):
-        raise SignInError(f"{client.issuer} offers no sign-in by authorization code with PKCE (S256)")
+        raise SignInError(
+            f"{client.issuer} offers no sign-in by authorization code with PKCE (S256)",
+            hint="use --device if it offers that, or ask whoever runs the provider",
+        )
     query = {
         "response_type": "code",
         "client_id": client.client_id,
@@ -98,8 +105,8 @@ def read_pushed(status: int, body: bytes, metadata: ProviderMetadata) -> str:
         SignInError: the provider refuses it, or its answer cannot be used.
     """
     fields = json_object(body)
-    uri = fields.get("request_uri")
-    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and isinstance(uri, str) and uri:
+    uri = printable(fields.get("request_uri"))
+    if status in {HTTPStatus.OK, HTTPStatus.CREATED} and uri:
         return uri
     if isinstance(fields.get("error"), str):
         raise _refusal(fields["error"])
@@ -126,18 +133,21 @@ def read_callback(parameters: Mapping[str, Sequence[str]], metadata: ProviderMet
             §2.4), or a parameter is doubled or missing (RFC 6749 §3.1).
     """
     if any(len(values) != 1 for values in parameters.values()):
-        raise SignInError("the provider's redirect repeats a parameter")
+        raise SignInError("the provider's redirect repeats a parameter", hint=ODD)
     values = {name: values[0] for name, values in parameters.items()}
     issuer = values.get("iss")
     if issuer is None and metadata.authorization_response_iss_parameter_supported:
-        raise SignInError("the redirect does not say which provider it comes from (iss), although it promised to")
+        raise SignInError(
+            "the redirect does not say which provider it comes from (iss), although that was promised", hint=ODD
+        )
     if issuer is not None and issuer != metadata.issuer:
-        raise SignInError("the redirect comes from another identity provider than the one that was asked")
+        raise SignInError("the redirect comes from another identity provider than the one that was asked", hint=ODD)
     if "error" in values:
         raise _refusal(values["error"])
-    if not values.get("code"):
-        raise SignInError("the provider's redirect holds no code")
-    return values["code"]
+    code = printable(values.get("code"))  # RFC 6749 appendix A.11
+    if not code:
+        raise SignInError("the provider's redirect holds no code that can be used", hint=ODD)
+    return code
 
 
 def _refusal(error: str) -> SignInError:
@@ -153,5 +163,6 @@ def _refusal(error: str) -> SignInError:
         "server_error": ("the provider had an error of its own", "try again"),
         "temporarily_unavailable": ("the provider is not available now", "try again later"),
     }
-    reason, hint = reasons.get(error, ("the provider refuses the sign-in with an error that is not standard", ""))
+    other = "the provider refuses the sign-in with an error that is not standard"
+    reason, hint = reasons.get(error, (other, "the provider's page may say why; else ask whoever runs it"))
     return SignInError(f"{reason} ({error})" if error in reasons else reason, hint=hint)

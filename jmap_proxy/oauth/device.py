@@ -32,6 +32,11 @@ ASSUMED_LIFE = 600.0
 LONGEST_LIFE = 3600.0
 """Seconds; no user takes longer."""
 
+LONGEST_TEXT = 8000
+"""Characters; some device codes are signed tokens."""
+LONGEST_USER_CODE = 64
+"""Characters; RFC 8628 §6.1 recommends eight."""
+
 
 @dataclass(frozen=True, slots=True)
 class DevicePrompt:
@@ -76,18 +81,21 @@ def read_device_answer(status: int, body: bytes, issuer: str) -> DeviceRequest:
     if status != HTTPStatus.OK:
         error = fields.get("error")
         told = error if isinstance(error, str) and error in KNOWN_ERRORS else f"it answers {status}"
-        raise SignInError(f"{issuer} begins no sign-in on another device ({told})", hint="use --no-browser or --paste")
+        hint = ("check the client_id, or " if told == "invalid_client" else "") + "use --no-browser or --paste"
+        raise SignInError(f"{issuer} begins no sign-in on another device ({told})", hint=hint)
     # verification_url: drafts before the RFC, and whoever kept to them (measured: Google)
     uri = _text(fields.get("verification_uri") or fields.get("verification_url"))
     device_code, user_code = _text(fields.get("device_code")), _text(fields.get("user_code"))
-    if not (uri and device_code and user_code):
+    if not (uri and device_code and 0 < len(user_code) <= LONGEST_USER_CODE):
         raise SignInError(f"{issuer} answers without a code or a place to enter it", hint="use --no-browser or --paste")
-    check_endpoint(uri)
+    check_endpoint(_without_fragment(uri))
+    life = min(_seconds(fields.get("expires_in"), ASSUMED_LIFE), LONGEST_LIFE)
+    interval = _seconds(fields.get("interval"), DEFAULT_INTERVAL)
     return DeviceRequest(
         DevicePrompt(uri, _safe(_text(fields.get("verification_uri_complete"))), user_code),
         device_code,
-        life=min(_seconds(fields.get("expires_in"), ASSUMED_LIFE), LONGEST_LIFE),
-        interval=_seconds(fields.get("interval"), DEFAULT_INTERVAL),
+        life=life,
+        interval=interval if interval < life else DEFAULT_INTERVAL,  # else nobody could ever sign in: no seconds
     )
 
 
@@ -127,10 +135,15 @@ def expired() -> SignInError:
 def _safe(uri: str) -> str:
     """A URL that may be shown as a picture, "" for another."""
     try:
-        check_endpoint(uri)
+        check_endpoint(_without_fragment(uri))
     except ProviderError:
         return ""
     return uri
+
+
+def _without_fragment(uri: str) -> str:
+    """The page for the user may be one of a web application, which has its pages behind a "#"."""
+    return uri.partition("#")[0]
 
 
 def _seconds(value: Any, default: float) -> float:
@@ -142,5 +155,5 @@ def _seconds(value: Any, default: float) -> float:
 
 
 def _text(value: Any) -> str:
-    """Printable text, "" for whatever else: it is shown in a terminal."""
-    return value if isinstance(value, str) and value.isprintable() else ""
+    """Printable text of no absurd length, "" for whatever else: it is shown in a terminal."""
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_TEXT else ""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import ProviderError
 from jmap_proxy.oauth.http import check_endpoint
-from jmap_proxy.oauth.metadata import ProviderMetadata, metadata_urls, parse_metadata
+from jmap_proxy.oauth.metadata import ProviderMetadata, metadata_urls, on_this_machine, parse_metadata
+from jmap_proxy.origins import parse_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,9 +106,17 @@ class Discovery:
 
 
 def _trusted(body: bytes, issuer: str) -> ProviderMetadata:
-    """The document, if it is this issuer's and names no endpoint that secrets may not be sent to."""
+    """The document, if it is this issuer's and names no endpoint that secrets may not be sent to.
+
+    Nor one on this machine where the provider is elsewhere: requests, and the browser, would go to what listens here.
+    """
     metadata = parse_metadata(body, issuer)
     for endpoint in (metadata.token_endpoint, metadata.authorization_endpoint, metadata.jwks_uri):
         if endpoint:
             check_endpoint(endpoint)
+    if (here := on_this_machine(metadata)) and not parse_origin(issuer).is_loopback:
+        raise ProviderError(
+            f"{issuer} names {here[0]} for its {here[1]}, which is this machine and not its own",
+            hint="ask whoever runs the provider to mend its metadata",
+        )
     return metadata

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from jmap_proxy.errors import AnswerLost, ProviderError
-from jmap_proxy.origins import parse_origin
+from jmap_proxy.origins import locate
 
 if TYPE_CHECKING:
     import ssl
@@ -31,6 +31,8 @@ SECOND_LOOK = 0.5
 When it goes on, its timers are over before it has read anything, and an answer with a rotated token would be lost.
 """
 
+LONGEST_SHOWN = 200
+"""Characters of a provider's text that an error repeats."""
 
 NOT_SENT = (
     aiohttp.ClientConnectorError,
@@ -106,10 +108,15 @@ class ProviderHttp:
         check_endpoint(url)
         try:
             return await self._in_time(self._exchange(method, url, body, headers))
-        except aiohttp.ClientSSLError as error:
+        except aiohttp.ClientConnectorCertificateError as error:
+            reason = getattr(error.certificate_error, "verify_message", "") or "it is not for this name"
             raise ProviderError(
-                f"{_place(url)}: TLS: {type(error).__name__}",
+                f"{_place(url)}: the certificate (TLS) is not good: {reason}",
                 hint="for a private CA set the account's ca_file",
+            ) from None
+        except aiohttp.ClientSSLError:
+            raise ProviderError(
+                f"{_place(url)}: nothing speaks TLS there as it should", hint="check the issuer and its port"
             ) from None
         except NOT_SENT as error:
             raise ProviderError(
@@ -156,15 +163,16 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
 
 
 def check_endpoint(url: str) -> None:
-    """See that secrets may be sent to this URL.
+    """See that secrets may be sent to this URL, and that it can be shown as it is.
 
     Raises:
-        ProviderError: not https, and not plain http to loopback either.
+        ProviderError: not https, and not plain http to loopback either; or it holds what no URL of an endpoint does: a
+            fragment (RFC 6749 §3.1, §3.2), control characters.
     """
     try:
-        origin = parse_origin(url)
+        origin, _ = locate(url, url)
     except ValueError as error:
-        raise ProviderError(f"{url!r}: {error}", hint="give an https URL") from None
+        raise ProviderError(f"{url[:LONGEST_SHOWN]!a}: {error}", hint="give an https URL") from None
     if not origin.is_safe_for_secrets:
         raise ProviderError(
             f"{origin} is plain http and not on this machine; no secret is sent there", hint="use https"

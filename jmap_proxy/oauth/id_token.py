@@ -66,7 +66,9 @@ def check_id_token(
         ) from None
     audience, authorized = token.claims["aud"], token.claims.get("azp")
     if authorized not in (None, client_id) or (isinstance(audience, list) and len(audience) > 1 and not authorized):
-        raise SignInError("the provider's ID token was made for another client (azp)")
+        raise SignInError(
+            "the provider's ID token was made for another client (azp)", hint="check the account's issuer and client_id"
+        )
     return dict(token.claims)
 
 

@@ -52,12 +52,17 @@ class ProviderKeys:
     async def _place(self, issuer: str) -> str:
         place = (await self._discovery.metadata(issuer)).jwks_uri
         if not place:
-            raise SignInError("the provider sent an ID token, but names no keys (jwks_uri) to check it with")
+            raise SignInError(
+                "the provider sent an ID token, but names no keys (jwks_uri) to check it with",
+                hint="ask whoever runs the provider, or leave openid out of the account's scopes",
+            )
         return place
 
     async def _fetch(self, place: str) -> dict[str, Any]:
         answer = await self._http.get(place)
         keys = json_object(answer.body) if answer.status == HTTPStatus.OK else {}
         if not keys:
-            raise SignInError(f"the provider's keys cannot be read: {place} answers {answer.status}")
+            raise SignInError(
+                f"the provider's keys cannot be read: {place} answers {answer.status}", hint="try again later"
+            )
         return keys

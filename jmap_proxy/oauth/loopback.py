@@ -109,4 +109,6 @@ class LoopbackRedirect:
 def _page(status: int, title: str, *paragraphs: str) -> web.Response:
     text = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in paragraphs if paragraph)
     body = _PAGE.format(title=html.escape(title), text=text)
-    return web.Response(status=status, text=body, content_type="text/html", headers={**_HEADERS, "Connection": "close"})
+    page = web.Response(status=status, text=body, content_type="text/html", headers=_HEADERS)
+    page.force_close()
+    return page

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jmap_proxy.errors import ProviderError
-from jmap_proxy.origins import split_url
+from jmap_proxy.origins import parse_origin, split_url
+
+if TYPE_CHECKING:
+    from jmap_proxy.origins import Origin
 
 
 class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +34,26 @@ class ProviderMetadata(msgspec.Struct, frozen=True, kw_only=True):
     token_endpoint_auth_methods_supported: tuple[str, ...] = ()
     token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
     authorization_response_iss_parameter_supported: bool = False
+
+
+ENDPOINTS = (
+    "authorization_endpoint",
+    "token_endpoint",
+    "jwks_uri",
+    "revocation_endpoint",
+    "registration_endpoint",
+    "device_authorization_endpoint",
+    "pushed_authorization_request_endpoint",
+)
+
+
+def on_this_machine(metadata: ProviderMetadata) -> tuple[Origin, str] | None:
+    """The first endpoint whose host is this machine: where it is, and its name; None if there is none."""
+    for name in ENDPOINTS:
+        with contextlib.suppress(ValueError):  # what is no URL is not asked
+            if (origin := parse_origin(getattr(metadata, name))).is_loopback:
+                return origin, name
+    return None
 
 
 def metadata_urls(issuer: str) -> tuple[str, ...]:
@@ -65,7 +89,7 @@ def parse_metadata(body: bytes, issuer: str) -> ProviderMetadata:
         raise ProviderError(f"the metadata of {issuer} is not as RFC 8414 asks: {error}") from None
     if metadata.issuer != issuer:
         raise ProviderError(
-            f"the metadata found for issuer {issuer!r} is that of issuer {metadata.issuer!r}",
+            f"the metadata found for issuer {issuer!r} is that of issuer {metadata.issuer[:200]!a}",
             hint="set the account's issuer to exactly what the provider calls itself (mind a slash at the end)",
         )
     return metadata

@@ -26,7 +26,7 @@ from jmap_proxy.oauth.id_token import check_id_token
 from jmap_proxy.oauth.keys import ProviderKeys
 from jmap_proxy.oauth.loopback import CALLBACK, LoopbackRedirect
 from jmap_proxy.oauth.pasted import parse_pasted, why_not
-from jmap_proxy.tokens.outcome import Refreshed, Rejected
+from jmap_proxy.tokens.outcome import Refreshed, Rejected, Transient
 from jmap_proxy.tokens.tokenset import TokenSet
 
 if TYPE_CHECKING:
@@ -175,7 +175,10 @@ class SignIn:
         query = authorization_request(metadata, client, attempt, redirect_uri=redirect_uri, login_hint=login_hint)
         if metadata.require_pushed_authorization_requests:
             if not metadata.pushed_authorization_request_endpoint:
-                raise SignInError(f"{client.issuer} wants sign-ins to be announced (RFC 9126), but does not say where")
+                raise SignInError(
+                    f"{client.issuer} wants sign-ins to be announced (RFC 9126), but does not say where",
+                    hint="use --device if it offers that, or ask whoever runs the provider",
+                )
             form, headers = client.authenticate(metadata, query, self._clock())
             answer = await self._http.post_form(metadata.pushed_authorization_request_endpoint, form, headers)
             query = {"client_id": client.client_id, "request_uri": read_pushed(answer.status, answer.body, metadata)}
@@ -289,4 +292,6 @@ def _given(outcome: Outcome, what: str) -> Refreshed:
     if isinstance(outcome, Refreshed):
         return outcome
     reason = outcome.error if isinstance(outcome, Rejected) else outcome.reason
-    raise SignInError(f"the provider did not give tokens for the {what}: {reason}")
+    settings = isinstance(outcome, Transient) and outcome.client_refused
+    hint = "check the account's client_id, scopes and resource" if settings else "run it again; nothing was saved"
+    raise SignInError(f"the provider did not give tokens for the {what}: {reason}", hint=hint)

@@ -12,7 +12,7 @@ from aiohttp.http import HttpVersion11
 from jmap_proxy.errors import UpstreamUnreachable
 from jmap_proxy.proxy.relay import relay
 from jmap_proxy.proxy.session.endpoint import Kind
-from jmap_proxy.proxy.upstream.body import ArrivingBody, SpooledBody, check_length, read_body
+from jmap_proxy.proxy.upstream.body import ArrivingBody, SpooledBody, check_length, read_body, whole_body
 from jmap_proxy.proxy.upstream.exchange import REPEATABLE, Call
 from jmap_proxy.proxy.wire.headers import to_upstream
 
@@ -52,6 +52,8 @@ async def _body(forwarding: Forwarding, arriving: ArrivingBody) -> Body | None:
     check_length(request.content_length, forwarding.session.max_size_request)
     if _waits(request):
         await forwarding.plane.exchange.see_token()
+    elif request.content.is_eof():  # it has come with the head
+        return whole_body(request.content.read_nowait(), forwarding.session.max_size_request)
     return await read_body(arriving, forwarding.session.max_size_request)
 
 

@@ -98,7 +98,9 @@ class Handler:
 
     async def _answer_anyhow(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         try:
-            return await self._answer(door, request, passage)
+            if is_preflight(request.method, request.headers):
+                return _answer_preflight(door, request)
+            return await self._answer_visitor(_enter(door, request, passage), request, passage)
         except JmapProxyError as error:
             _log_error(request, error)
             passage.fail(error)
@@ -124,14 +126,6 @@ class Handler:
             unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
             passage.fail(unforeseen)
             return _problem(door, request, unforeseen)
-
-    async def _answer(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
-        if is_preflight(request.method, request.headers):
-            return _answer_preflight(door, request)
-        visitor = door.enter(request)
-        check_path(request.raw_path)
-        passage.account = visitor.account
-        return await self._answer_visitor(visitor, request, passage)
 
     async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         plane = self._planes.get(visitor.account)
@@ -160,6 +154,14 @@ class Handler:
             return await forward(forwarding)
         with self._streams.listed(visitor.account, visitor.key_digest, passage.kind):
             return await STREAMS[target.kind](forwarding)
+
+
+def _enter(door: Door, request: web.BaseRequest, passage: Passage) -> Visitor:
+    """Who comes in, with a path that means the same to everybody. Raises Refused."""
+    visitor = door.enter(request)
+    check_path(request.raw_path)
+    passage.account = visitor.account
+    return visitor
 
 
 def _answer_preflight(door: Door, request: web.BaseRequest) -> web.Response:

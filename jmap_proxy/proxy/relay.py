@@ -56,7 +56,7 @@ async def relay(forwarding: Forwarding, upstream: Answer) -> web.StreamResponse:
         return response
     try:
         if isinstance(response, web.Response):
-            response.body = await upstream.content.readexactly(upstream.content_length or 0)
+            response.body = upstream.content.read_nowait()
             return response
         forwarding.passage.answer(upstream.status)
         await response.prepare(request)
@@ -86,6 +86,8 @@ async def _comes_at_once(upstream: Answer) -> bool:
     length, content = upstream.content_length, upstream.content
     if length is None or length > SMALL:
         return False
+    if content.is_eof():
+        return True
     if content.exception() is None:  # aiohttp's `wait_eof` would not tell that one
         with contextlib.suppress(aiohttp.ClientError):
             try:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 class TokenSource(Protocol):
     """Gives access tokens; each method may raise a TokenError, which is then the client's answer."""
 
+    def token_now(self) -> str | None:
+        """A token that is valid and will be for a while; None where `ensure_valid_token` has something to do first."""
+
     async def ensure_valid_token(self) -> str:
         """A token that is valid now."""
 

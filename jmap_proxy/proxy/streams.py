@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
+
+
+Owner = tuple[str, str, str]
+
+
+class Listed:
+    """The context of a stream. A class, since it lasts as long as the stream: a generator is larger."""
+
+    __slots__ = ("_owner", "_owners", "_task")
+
+    def __init__(self, owners: dict[asyncio.Task[object], Owner], owner: Owner) -> None:
+        self._owners = owners
+        self._owner = owner
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("not in a task")
+        self._task = task
+        self._owners[task] = self._owner
+
+    def __exit__(self, *_: object) -> None:
+        del self._owners[self._task]
 
 
 class Streams:
     """The tasks that serve event streams and WebSockets, each with its account, the digest of its key and its kind."""
 
     def __init__(self) -> None:
-        self._owners: dict[asyncio.Task[object], tuple[str, str, str]] = {}
+        self._owners: dict[asyncio.Task[object], Owner] = {}
 
-    @contextmanager
-    def listed(self, account: str, key_digest: str = "", kind: str = "") -> Iterator[None]:
+    def listed(self, account: str, key_digest: str = "", kind: str = "") -> Listed:
         """Count the current task as a stream while the context is open.
 
         Args:
@@ -27,14 +47,7 @@ class Streams:
             key_digest: Of the local key that opened it, "" where none was needed.
             kind: What it is, to be counted by.
         """
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("not in a task")
-        self._owners[task] = account, key_digest, kind
-        try:
-            yield
-        finally:
-            del self._owners[task]
+        return Listed(self._owners, (account, key_digest, kind))
 
     def end(self, account: str | None = None) -> None:
         """Cancel the streams of an account, or all; their clients connect again."""

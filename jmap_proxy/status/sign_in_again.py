@@ -126,11 +126,13 @@ class SignInAgain:
             tell(f"Signed in anew as {username}." if username else "Signed in anew.", "good")
 
     async def _end(self, account: str) -> None:
-        task = self._tasks.pop(account, None)
-        if task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-            self._tell(account, GIVEN_UP, "bad")
+        task = self._tasks[account]
+        task.cancel()
+        await asyncio.wait([task])
+        if self._tasks.get(account) is task:
+            del self._tasks[account]
+            if task.cancelled():  # else it was over, or its tokens were being saved already
+                self._tell(account, GIVEN_UP, "bad")
 
     def _tell(self, account: str, told: str, outcome: str = "", url: str = "") -> None:
         self._progress[account] = Progress(told, self._clock(), outcome, url)

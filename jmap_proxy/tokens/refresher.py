@@ -100,11 +100,15 @@ class TokenRefresher:
             StoreError: the stored tokens cannot be used.
             TokenDelayed: the provider does not give a token in time; carries Retry-After.
         """
+        return self.token_now() or await self._ensure_slowly()
+
+    def token_now(self) -> str | None:
+        """The access token while nothing is to be done for it; None where `ensure_valid_token` is to be asked."""
         tokens = self._standing.tokens
         window = self._standing.window
         if tokens is not None and window.since <= self._clock() < window.soft_at:
             return tokens.access_token
-        return await self._ensure_slowly()
+        return None
 
     async def replace_rejected(self, rejected: str) -> str:
         """A token to use instead of one that the server answered 401 to.

@@ -328,9 +328,9 @@ async def test_an_unknown_server_is_told(tmp_path: Path) -> None:
         assert it.saved() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_closed_browser_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
-    """The user gives up while the program waits: no file, and no client that stays registered."""
+    """The user gives up, or closes the terminal: no file, and no client that stays registered."""
     async with newcomer(tmp_path, stalwart) as it:
         before = it.saved()
         program = await it.start("login", ALICE, "--server", it.mail.session_url, "--no-browser")

@@ -265,6 +265,21 @@ async def test_a_domain_may_say_that_it_has_no_jmap(names: DnsServer, session: a
         await asking(names, session, session).find(ALICE)
 
 
+@pytest.mark.parametrize(
+    "record", ["0 0 0 mail.example.com.", r"0 0 443 _x.example.com.", r"0 0 443 a\027[2Jb.example.com."]
+)
+async def test_a_record_that_names_no_host_is_told(
+    names: DnsServer, session: aiohttp.ClientSession, record: str
+) -> None:
+    """In a line without its bytes, and nothing is asked."""
+    names.add("_jmap._tcp.example.com", "SRV", record)
+    with pytest.raises(
+        DiscoveryError, match=r"example\.com says \(DNS\) that its mail is at what is no host"
+    ) as caught:
+        await asking(names, session, session).find(ALICE)
+    assert caught.value.hint == "name the server: --server URL"
+
+
 async def test_the_last_error_of_several_hosts_is_told(names: DnsServer, session: aiohttp.ClientSession) -> None:
     """If none can be reached; a few are tried."""
     ports = [free_port() for _ in range(8)]

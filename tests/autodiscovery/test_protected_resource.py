@@ -68,7 +68,15 @@ def test_the_same_origin_is_enough(resource: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "resource", ["https://evil.example/jmap", "http://mail.example.com/", "https://mail.example.com.evil/", "", "x"]
+    "resource",
+    [
+        "https://evil.example/jmap",
+        "http://mail.example.com/",
+        "https://mail.example.com.evil/",
+        "https://mail.example.com/\x1b[2J",
+        "",
+        "x",
+    ],
 )
 def test_another_servers_metadata_is_refused(resource: str) -> None:
     """Else one server could have tokens made for another (RFC 9728 §3.3)."""

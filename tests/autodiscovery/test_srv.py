@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.autodiscovery.srv import Service, in_order, none_offered, services, system_resolver
+from jmap_proxy.autodiscovery.srv import Service, in_order, none_offered, services, system_resolver, usable
 from jmap_proxy.errors import DiscoveryError
 from tests.support.dns_server import SILENCE, DnsServer
 
@@ -89,3 +89,20 @@ def test_weights_are_shares() -> None:
 
     first = [first_of(drawn) for drawn in range(5)]
     assert first == ["none", "one", "three", "three", "three"]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "can"),
+    [
+        ("mail.example.com", 443, True),
+        ("mail.example.com", 0, False),
+        ("_x.example.com", 443, False),
+        ("a\\032b.example.com", 443, False),
+        ("evil.example/x?", 443, False),
+        ("user@evil.example", 443, False),
+        ("", 443, False),
+    ],
+)
+def test_what_is_no_host_and_port_is_not_asked(host: str, port: int, *, can: bool) -> None:
+    """DNS can hold anything as a name; none of it may become another part of a URL."""
+    assert usable(Service(host, port)) == can

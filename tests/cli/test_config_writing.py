@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jmap_proxy.cli.config_writing import ConfigFile, _replace, section, with_section
+from jmap_proxy.config import parse_config
 from jmap_proxy.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BOB = section("bob", {"server": "https://mail.example.com"})
@@ -47,6 +52,8 @@ def test_any_value_can_be_read_again(name: str, value: str, values: list[str]) -
         OLD,
         OLD.rstrip("\n"),
         OLD.replace("\n", "\r\n"),
+        OLD.replace("\n", "\r\n").rstrip(),
+        "\ufeff" + OLD,
         "[accounts]\n",
         '[accounts]\nalice.server = "https://a.example"',
         'accounts.alice.server = "https://a.example"\n',
@@ -54,10 +61,10 @@ def test_any_value_can_be_read_again(name: str, value: str, values: list[str]) -
     ],
 )
 def test_what_stands_there_stays(before: str) -> None:
-    """To the byte, comments included; the new section is the last."""
+    """To the byte, comments included; the new section is the last, with line ends as they are there."""
     text, config = with_section(before, "bob", BOB)
     assert text.startswith(before)
-    assert text.endswith(BOB)
+    assert text.endswith(BOB.replace("\n", "\r\n") if "\r\n" in before else BOB)
     assert config.accounts["bob"].server == "https://mail.example.com"
     assert ("alice" in config.accounts) == ("alice" in before)
 
@@ -160,12 +167,17 @@ def test_a_file_that_cannot_be_written_is_told_with_the_section(tmp_path: Path) 
     file = ConfigFile(path)
     folder.chmod(0o500)
     try:
-        if os.geteuid() != 0:  # root may write anywhere
+        if not os.access(folder, os.W_OK):  # root mostly may write anywhere
             with pytest.raises(ConfigError, match="cannot be written") as caught:
                 file.check_writable(BOB)
             assert BOB.strip() in caught.value.hint
     finally:
         folder.chmod(0o700)
+    path.chmod(0o400)
+    if not os.access(path, os.W_OK):
+        with pytest.raises(ConfigError, match="cannot be written: it is read-only") as caught:
+            file.check_writable(BOB)
+        assert BOB.strip() in caught.value.hint
     (tmp_path / "plain").write_text("no folder")
     inside = ConfigFile(tmp_path / "plain" / "config.toml")
     with pytest.raises(ConfigError, match="cannot be written"):
@@ -188,12 +200,58 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, data: bytes | None, 
 
 
 def test_a_folder_that_others_can_write_to_gets_no_file(tmp_path: Path) -> None:
-    """Whoever can replace the configuration can have the tokens sent anywhere."""
+    """Whoever can replace the configuration can have the tokens sent anywhere. It is told before the sign-in, too."""
     tmp_path.chmod(0o777)
-    with pytest.raises(ConfigError, match="can be used by others") as caught:
-        ConfigFile(tmp_path / "config.toml").add("bob", BOB)
-    assert BOB.strip() in caught.value.hint
+    file = ConfigFile(tmp_path / "config.toml")
+    attempts: list[Callable[[], None]] = [lambda: file.check_writable(BOB), lambda: file.add("bob", BOB)]
+    for attempt in attempts:
+        with pytest.raises(ConfigError, match="can be used by others") as caught:
+            attempt()
+        assert f"chmod 700 {tmp_path}" in caught.value.hint
+        assert BOB.strip() in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sign_ins_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Each account is there afterwards, whoever writes at the same moment."""
+    path, names = tmp_path / "config.toml", [f"user{number}" for number in range(40)]
+    path.write_text(OLD)
+
+    def add(name: str) -> None:
+        ConfigFile(path).add(name, section(name, {"server": "https://mail.example.com"}))
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(add, names))
+    assert set(parse_config(path.read_text()).accounts) == {"alice", *names}
+
+
+def test_a_full_disk_leaves_the_file_as_it_is(tmp_path: Path) -> None:
+    """No file can grow here; the section is told."""
+    path = tmp_path / "config.toml"
+    path.write_text(OLD)
+    code = """
+import pathlib, resource, sys
+from jmap_proxy.cli.config_writing import ConfigFile
+from jmap_proxy.errors import ConfigError
+resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))
+try:
+    ConfigFile(pathlib.Path(sys.argv[1])).add("bob", sys.argv[2])
+except ConfigError as error:
+    print(error.detail, error.hint)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, path, BOB], capture_output=True, text=True, check=True)  # noqa: S603
+    assert f"{path} cannot be written: File too large" in ended.stdout
+    assert BOB.strip() in ended.stdout
+    assert path.read_text() == OLD
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["\udcff@example.com", "a\x85b", "my mail", "a/b", ".." + "/" * 3])
+def test_a_name_that_no_file_can_hold_is_told(name: str) -> None:
+    """Before the sign-in: a command line can hold any bytes."""
+    with pytest.raises(ConfigError, match="cannot be the name of an account") as caught:
+        with_section(OLD, name, section(name, {"server": "https://mail.example.com"}))
+    assert caught.value.detail.isprintable()
 
 
 def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

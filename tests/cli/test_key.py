@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,3 +60,26 @@ async def test_a_key_that_cannot_be_written_is_not_lost(world: World) -> None:
     assert ended.code == 74
     key = ended.out.removeprefix("Local key: ").rstrip("\n")
     assert world.assembly().local_keys.account_of(key) == "alice"
+
+
+async def test_only_a_plain_file_is_replaced(world: World) -> None:
+    """Not a pipe, nor a device: root has been seen to lose /dev/null. The old key goes on working."""
+    old = (await world.sign_in()).local_key
+    pipe = world.folder / "pipe"
+    os.mkfifo(pipe)
+    ended = await world.invoke("key", "alice", "--to", str(pipe))
+    assert (ended.code, ended.out) == (74, "")
+    assert "not a plain file" in ended.err
+    assert pipe.is_fifo()
+    assert world.assembly().local_keys.account_of(old) == "alice"
+
+
+async def test_a_link_is_replaced_and_not_followed(world: World) -> None:
+    """Whoever has put it there gets nothing written where it leads."""
+    victim, link = world.folder / "victim", world.folder / "link"
+    victim.write_text("mine")
+    link.symlink_to(victim)
+    assert (await world.invoke("key", "alice", "--to", str(link))).code == 0
+    assert victim.read_text() == "mine"
+    assert not link.is_symlink()
+    assert link.stat().st_mode & 0o777 == 0o600

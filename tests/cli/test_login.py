@@ -159,3 +159,14 @@ async def test_a_username_does_nothing_to_the_terminal(world: World) -> None:
     program = await world.start("login", "alice", "--no-browser")
     await browse(await program.line())
     assert "Signed in as de?[2Jmo." in (await program.end()).out
+
+
+async def test_a_terminal_of_few_letters_shows_the_key_all_the_same(world: World) -> None:
+    """It is shown once; the server's name for the user must not keep it back."""
+    world.mail.settings.usernames = {"demo": "日本"}
+    program = await world.start("login", "alice", "--no-browser", PYTHONIOENCODING="latin-1")
+    await browse(await program.line())
+    ended = await program.end()
+    assert (ended.code, "Traceback" in ended.err) == (0, False)
+    assert "Signed in as ??." in ended.out
+    assert len(local_key(ended.out)) == 1

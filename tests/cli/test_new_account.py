@@ -159,7 +159,7 @@ async def test_a_configuration_that_cannot_be_written_is_told_before_the_sign_in
         (Wanted(who=ALICE, preset="hotmail"), "no preset 'hotmail'"),
         (Wanted(who=ALICE, server="mail.example.com"), "accounts.*server"),
         (Wanted(who=ALICE, server="http://mail.example.com"), "plain http"),
-        (Wanted(who="a b", server="https://mail.example.com"), "accounts"),
+        (Wanted(who="a b", server="https://mail.example.com"), "'a b' cannot be the name of an account"),
     ],
 )
 def test_what_cannot_become_an_account_is_told(wanted: Wanted, told: str) -> None:
@@ -194,10 +194,12 @@ def test_who_has_to_sign_in() -> None:
         ("https://mail.example.com", ["http://localhost", "https://b.example.com"], {"rewrite": "force"}),
         ("https://mail.example.com", ["https://127.0.0.1"], {"rewrite": "force"}),
         ("http://127.0.0.1:1", ["http://127.0.0.1:2"], {"upstream_origins": ["http://127.0.0.1:2"]}),
+        ("https://mail.example.com", ["https://192.168.1.1", "https://[fd00::1]", "https://169.254.169.254"], {}),
+        ("https://192.168.1.1", ["https://192.168.1.2"], {"upstream_origins": ["https://192.168.1.2"]}),
     ],
 )
 def test_what_a_session_may_name(server: str, named: list[str], keys: dict[str, object]) -> None:
-    """Further hosts over TLS; never plain http, and never this machine if the server is elsewhere."""
+    """Further hosts over TLS; never plain http, and nothing here or in this network if the server is elsewhere."""
     allowed, notes = allowances(Account(server=server), map(parse_origin, named))
     assert allowed == keys
     assert len(notes) == bool(keys)

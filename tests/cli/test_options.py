@@ -9,12 +9,13 @@ import threading
 from typing import TYPE_CHECKING
 from unittest import mock
 
+import pytest
 from aiohttp import ClientSession
 
-from jmap_proxy.cli.options import run
+from jmap_proxy.cli.options import is_there, run
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
     from tests.support.world import World
 
@@ -87,3 +88,21 @@ def test_names_that_nobody_resolves_do_not_keep_files_waiting() -> None:
             await asyncio.wait(hanging)
 
     assert run(main()) == "read"
+
+
+@pytest.mark.parametrize("command", [("login", "alice"), ("doctor",), ("status",)])
+async def test_a_configuration_that_cannot_be_seen_is_told(world: World, command: tuple[str, ...]) -> None:
+    """Such as one in a folder of somebody else's: no traceback, and it does not count as missing."""
+    path = world.folder / ("x" * 300)
+    ended = await world.invoke(*command, "--config", str(path), config=False)
+    assert ended.code == (1 if command == ("doctor",) else 78)
+    assert "cannot be read: File name too long" in " ".join((ended.out + ended.err).split())
+
+
+def test_a_file_is_there_or_not(tmp_path: Path) -> None:
+    """Below a plain file nothing is."""
+    file = tmp_path / "file"
+    assert not is_there(file)
+    file.touch()
+    assert is_there(file)
+    assert not is_there(file / "below")

@@ -99,6 +99,20 @@ def test_a_terminal_shows_a_picture() -> None:
     assert told != told_on_device(replace(PROMPT, verification_uri_complete=""), Terminal("utf-8"))
 
 
+@pytest.mark.parametrize("length", [321, 5000])
+def test_a_picture_that_would_not_fit_is_not_shown(length: int) -> None:
+    """That of the page alone is; where even that is too long there is text. The largest fits into 80 columns."""
+    long = f"https://sso.example.com/{'x' * (length - 24)}"
+    assert told_on_device(replace(PROMPT, verification_uri_complete=long), Terminal("utf-8")) == told_on_device(
+        replace(PROMPT, verification_uri_complete=""), Terminal("utf-8")
+    )
+    told = told_on_device(replace(PROMPT, verification_uri=long, verification_uri_complete=long), Terminal("utf-8"))
+    assert told.startswith("Open this on any device: ")
+    picture = told_on_device(replace(PROMPT, verification_uri_complete=long[:320]), Terminal("utf-8"))
+    assert "█" in picture
+    assert max(map(len, picture.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("out", [io.StringIO(), Terminal("ascii")])
 def test_elsewhere_there_is_text_alone(out: io.StringIO | Terminal) -> None:
     """In a pipe, or where the blocks of a QR code cannot be shown."""

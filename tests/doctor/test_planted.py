@@ -40,7 +40,7 @@ async def _no_accounts(planting: Planting) -> None:
     planting.patient.world.config.write_text("")
 
 
-@plants("unknown-account", "jmap-proxy login bob")
+@plants("unknown-account", "jmap-proxy login EMAIL")
 async def _an_account_that_there_is_not(planting: Planting) -> None:
     planting.args = ("bob",)
 

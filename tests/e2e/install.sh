@@ -62,7 +62,7 @@ install_from_npm() {
 }
 
 install_client() {
-  local name=$1 to=$out/$1
+  local name=$1 to=$out/$1 python=${2:-$python}
   if [ -x "$to/bin/python" ] && cmp -s "$here/clients/$name.txt" "$to/.done"; then return 0; fi
   echo "pip: $name"
   rm -rf "$to"
@@ -70,6 +70,14 @@ install_client() {
   quietly "$to/bin/python" -m pip install --disable-pip-version-check --require-hashes \
     -r "$here/clients/$name.txt" || die "pip install failed for $name"
   cp "$here/clients/$name.txt" "$to/.done"
+}
+
+# The path of a Python that is new enough for fastmail-cli; nothing where there is none.
+newer_python() {
+  local each
+  for each in "$python" python3.14 python3.13 "$HOME"/.pyenv/versions/3.1[3-9]*/bin/python; do
+    if "$each" -c 'import sys; sys.exit(sys.version_info < (3, 13))' 2>/dev/null; then command -v "$each"; return; fi
+  done
 }
 
 # oidc-provider says it wants a newer one still, and works.
@@ -85,6 +93,8 @@ jobs=()
 "$here/build_httpd.sh" "$out/httpd" & jobs+=($!)
 for name in provider axe jam; do install_from_npm "$name" & jobs+=($!); done
 for name in jmapc jmaplib jmax; do install_client "$name" & jobs+=($!); done
+newer=$(newer_python)
+if [ -n "$newer" ]; then install_client fastmail-cli "$newer" & jobs+=($!); else echo "fastmail-cli: no Python 3.13, left out"; fi
 failed=0
 for job in "${jobs[@]}"; do wait "$job" || failed=1; done
 exit "$failed"

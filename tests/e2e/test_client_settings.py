@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.layout import installed
+from tests.e2e.layout import INSTALLED, installed
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -74,3 +75,14 @@ async def test_jmap_jam_takes_them(world: World, *, http: bool) -> None:
     (world.folder / "node_modules").symlink_to(installed("jam/node_modules"))
     env = dict([text.partition(" node")[0].removeprefix("// ").split("=")]) if not http else {}
     assert await run(world.folder, "node", "client.mjs", **env) == USERNAME
+
+
+async def test_fastmail_cli_takes_them(world: World) -> None:
+    """The lines as printed, in a shell, and the command behind them."""
+    program = INSTALLED / "fastmail-cli" / "bin" / "fastmail-cli"
+    if not program.exists():
+        pytest.skip("needs Python 3.13, which install.sh has not found")
+    await serve(world, http=False)
+    lines = await printed(world, "fastmail-cli")
+    out = await run(world.folder, "sh", "-euc", f"{lines}{shlex.quote(str(program))} session.get")
+    assert USERNAME in out

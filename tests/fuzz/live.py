@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hypothesis import HealthCheck, settings
 
 from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.session.session import local_prefix
+from jmap_proxy.proxy.session.endpoint import local_prefix
 from tests.proxy.support import Proxy, Serve, proxy_to, raw_server, scripted
 
 if TYPE_CHECKING:

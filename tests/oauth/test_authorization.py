@@ -218,6 +218,8 @@ def test_a_pushed_request_is_named_by_the_provider() -> None:
         (500, b"<html>s3cret", "answers 500"),
         (201, b"{}", "answers 201"),
         (201, b'{"request_uri": 5}', "answers 201"),
+        (201, rb'{"request_uri": "\ud800"}', "answers 201"),
+        (201, rb'{"request_uri": "urn:x:\u001b[2J"}', "answers 201"),
         (302, b'{"request_uri": "urn:x:1"}', "answers 302"),
     ],
 )
@@ -226,3 +228,26 @@ def test_a_request_that_cannot_be_pushed_ends_the_sign_in(status: int, body: byt
     with pytest.raises(SignInError, match=told) as caught:
         read_pushed(status, body, metadata())
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_code_that_no_form_can_hold_is_none() -> None:
+    """RFC 6749 appendix A.11; raw bytes in the browser's request come as halves of surrogates."""
+    with pytest.raises(SignInError, match="no code that can be used"):
+        read_callback({"code": ["\udcff"]}, metadata())
+
+
+@pytest.mark.parametrize(
+    "visit",
+    [
+        {"code": ["a", "b"]},
+        {"code": ["a"], "iss": ["https://other.example"]},
+        {},
+        {"error": ["access_denied"]},
+        {"error": ["not_standard"]},
+    ],
+)
+def test_every_redirect_that_fails_has_a_way_out(visit: dict[str, list[str]]) -> None:
+    """The page in the browser tells it, too."""
+    with pytest.raises(SignInError) as caught:
+        read_callback(visit, metadata())
+    assert caught.value.hint

@@ -58,6 +58,8 @@ def test_codes_are_not_shown_by_accident() -> None:
         ({"expires_in": None, "interval": None}, ASSUMED_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": "120", "interval": "3"}, 120, 3),
         ({"expires_in": 0, "interval": 0}, ASSUMED_LIFE, DEFAULT_INTERVAL),
+        ({"expires_in": 600, "interval": 5000}, 600, DEFAULT_INTERVAL),
+        ({"expires_in": 600, "interval": 600}, 600, DEFAULT_INTERVAL),
         ({"expires_in": -1, "interval": True}, ASSUMED_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": 86400, "interval": "soon"}, LONGEST_LIFE, DEFAULT_INTERVAL),
         ({"expires_in": 10**400, "interval": []}, ASSUMED_LIFE, DEFAULT_INTERVAL),
@@ -161,3 +163,41 @@ def test_what_ends_it(outcome: Transient | Rejected, told: str) -> None:
     with pytest.raises(SignInError, match=told) as caught:
         interval_after(outcome, 5)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"user_code": "\x1b[2J"},
+        {"user_code": "A\nhint: B"},
+        {"user_code": "\u202eA"},
+        {"user_code": "A" * 65},
+        {"verification_uri": f"{ISSUER}/\x1b]0;x\x07"},
+        {"verification_uri": f"{ISSUER}/{'x' * 9000}"},
+    ],
+)
+def test_what_would_disturb_the_terminal_is_not_shown(changes: dict[str, str]) -> None:
+    """Control characters, text that runs backwards, or screens full of it."""
+    with pytest.raises(SignInError, match="without a code or a place to enter it"):
+        read(**changes)
+
+
+@pytest.mark.parametrize("uri", ["javascript:alert(1)", "http://sso.example/device", "file:///etc/passwd", "data:,x"])
+def test_only_web_pages_are_shown(uri: str) -> None:
+    """A user would open it, or scan it."""
+    with pytest.raises(ProviderError):
+        read(verification_uri=uri)
+    assert read(verification_uri_complete=uri).prompt.verification_uri_complete == ""
+
+
+def test_the_page_may_be_one_of_a_web_application() -> None:
+    """Whose pages stand behind a "#"."""
+    assert read(verification_uri=f"{ISSUER}/#/device").prompt.verification_uri == f"{ISSUER}/#/device"
+
+
+@pytest.mark.parametrize(("error", "mend"), [("invalid_client", "check the client_id"), ("server_error", "--paste")])
+def test_a_refusal_names_what_mends_it(error: str, mend: str) -> None:
+    """Another way to sign in alone does not help a client that the provider does not know."""
+    with pytest.raises(SignInError) as caught:
+        read_device_answer(400, json.dumps({"error": error}).encode(), ISSUER)
+    assert mend in caught.value.hint

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jmap_proxy.errors import ProviderError
-from jmap_proxy.oauth.discovery import MAX_AGE, STALE_AGE
+from jmap_proxy.oauth.discovery import MAX_AGE, STALE_AGE, Discovery
+from jmap_proxy.oauth.http import Answer, ProviderHttp
+from jmap_proxy.oauth.metadata import ENDPOINTS
 from jmap_proxy.sandbox import Fault
 from tests.oauth.helpers import Parts
 from tests.support.scripted_server import Scripted
@@ -174,3 +176,60 @@ async def test_a_fetch_that_nobody_waits_for_ends(session: ClientSession, clock:
             each.cancel()
         await left.wait()
         assert all(each.cancelled() for each in asking)
+
+
+class OneAnswer(ProviderHttp):
+    """Answers every GET with one document, whoever is asked."""
+
+    def __init__(self, session: ClientSession, document: tuple[int, bytes, dict[str, str]]) -> None:
+        super().__init__(session)
+        self._answer = Answer(document[0], document[2], document[1])
+
+    async def get(self, url: str, *, bearer: str = "") -> Answer:
+        """The document."""
+        del url, bearer
+        return self._answer
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+@pytest.mark.parametrize("place", ["http://127.0.0.1:631/admin?x=", "https://localhost/", "http://[::1]:8622/sign-in"])
+async def test_a_provider_elsewhere_cannot_lead_here(
+    session: ClientSession, clock: Clock, name: str, place: str
+) -> None:
+    """Else its metadata would send forms, JSON or the user's browser to whatever listens on this machine."""
+    issuer = "https://sso.example.com"
+    discovery = Discovery(OneAnswer(session, document(issuer, **{name: place})), clock)
+    with pytest.raises(ProviderError, match=f"for its {name}, which is this machine and not its own") as caught:
+        await discovery.metadata(issuer)
+    assert caught.value.hint
+
+
+async def test_a_provider_elsewhere_may_name_hosts_elsewhere(session: ClientSession, clock: Clock) -> None:
+    """Many have a host for each purpose."""
+    issuer, place = "https://sso.example.com", "https://tokens.example.net/token"
+    discovery = Discovery(OneAnswer(session, document(issuer, token_endpoint=place, jwks_uri="no URL")), clock)
+    with pytest.raises(ProviderError, match="'no URL'"):
+        await discovery.metadata(issuer)
+    discovery = Discovery(OneAnswer(session, document(issuer, token_endpoint=place, registration_endpoint="-")), clock)
+    assert (await discovery.metadata(issuer)).token_endpoint == place
+
+
+@pytest.mark.parametrize("odd", ["\x1b]0;owned\x07", "\nhint: run: curl evil.example", "\u202e", "#x", " x"])
+async def test_an_endpoint_can_be_shown(session: ClientSession, clock: Clock, odd: str) -> None:
+    """The authorization endpoint is printed for the user: no control characters, one line; nor do errors hold any."""
+    issuer = "https://sso.example.com"
+    place = f"{issuer}/authorize{odd}"
+    discovery = Discovery(OneAnswer(session, document(issuer, authorization_endpoint=place)), clock)
+    with pytest.raises(ProviderError, match="not a usable URL") as caught:
+        await discovery.metadata(issuer)
+    assert caught.value.detail.isprintable()
+    assert caught.value.detail.isascii()
+
+
+async def test_another_issuers_name_is_told_in_short(session: ClientSession, clock: Clock) -> None:
+    """However long it is, and whatever it holds."""
+    discovery = Discovery(OneAnswer(session, document("https://evil.example/\x1b[2J" + "x" * 100_000)), clock)
+    with pytest.raises(ProviderError) as caught:
+        await discovery.metadata("https://sso.example.com")
+    assert caught.value.detail.isprintable()
+    assert len(caught.value.detail) < 2000

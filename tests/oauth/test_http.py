@@ -246,5 +246,12 @@ async def test_a_private_authority_counts_only_where_it_is_named(tmp_path: Path)
             assert (await ProviderHttp(session).get(url)).status == 200
         async with ClientSession(connector=TCPConnector(ssl=client_context())) as session:
             error = await failure(session, url)
-    assert "TLS" in str(error)
+    assert "the certificate (TLS) is not good: " in str(error)
     assert "ca_file" in error.hint
+
+
+async def test_what_speaks_no_tls_is_told_as_such(session: ClientSession, idp: IdentityProvider) -> None:
+    """No authority would help."""
+    error = await failure(session, f"{idp.issuer.replace('http:', 'https:')}/jwks")
+    assert "nothing speaks TLS there" in str(error)
+    assert "ca_file" not in error.hint

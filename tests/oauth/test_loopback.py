@@ -165,3 +165,16 @@ async def test_a_failure_is_told_with_what_helps(session: ClientSession) -> None
         _, page = await get(session, f"{redirect.redirect_uri}?state=ours&code=c")
         assert "<p>The sign-in was refused.</p><p>What helps: agree &amp; try again.</p>" in page
         assert "You can close this tab." in page
+
+
+async def test_each_visit_has_a_connection_of_its_own() -> None:
+    """None stays open that would have to be waited for at the end."""
+    async with LoopbackRedirect(belongs, judge) as redirect:
+        port = urlsplit(redirect.redirect_uri).port
+        for path in ("/callback?state=ours&code=c", "/callback", "/"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            async with asyncio.timeout(5):
+                answer = await reader.read()
+            assert b"\r\nConnection: close\r\n" in answer
+            writer.close()

@@ -44,6 +44,9 @@ class Tokens:
         self.error = error
         self.calls: list[str] = []
 
+    def token_now(self) -> str | None:
+        """None: whoever wants one has to ask."""
+
     async def ensure_valid_token(self) -> str:
         """The first one left."""
         self.calls.append("ensure")

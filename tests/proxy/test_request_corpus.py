@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.session.session import local_prefix
+from jmap_proxy.proxy.session.endpoint import local_prefix
 from tests.proxy.request_corpus import CORPUS, KEPT, Entry
 from tests.proxy.support import AUTH, Proxy, proxy_to, raw_server, scripted
 

@@ -13,7 +13,7 @@ _keepers: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody else before `KEPT` more are taken.
+    """A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody else before `KEPT` more are.
 
     A bound socket that does not listen keeps it from being chosen for another one; a listener, which like this socket
     sets SO_REUSEADDR, may have it all the same. Elsewhere than on Linux that does not hold, and it is only free now.

@@ -27,7 +27,9 @@ async def behave(behaviour: str, channel: Channel[ToWorker]) -> None:
     """Answer until it is told to stop, or as long as it behaves well."""
     while behaviour != "ends":
         message, _ = await channel.receive()
-        if isinstance(message, Stop) and not behaviour.endswith("stays"):
+        if (isinstance(message, Stop) and not behaviour.endswith("stays")) or (
+            isinstance(message, TakeUp) and behaviour == "ends-asked"
+        ):
             return
         for answer in answers(behaviour, message):
             await channel.send(answer)
@@ -39,7 +41,7 @@ def later(behaviour: str) -> str:
     """How it behaves when it has served for the first time."""
     if behaviour == "serves-and-ends":
         sys.exit(3)
-    return "unable" if behaviour == "unable-later" else behaviour
+    return {"unable-later": "unable", "ends-later": "ends-asked"}.get(behaviour, behaviour)
 
 
 def answers(behaviour: str, message: ToWorker) -> list[msgspec.Struct]:

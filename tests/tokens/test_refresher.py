@@ -72,6 +72,17 @@ async def test_a_valid_token_needs_no_store_no_lock_and_no_provider() -> None:
     assert finished.value.value == "access-1"
 
 
+async def test_a_token_is_at_hand_while_nothing_is_to_be_done_for_it() -> None:
+    """Not in the soft window, where `ensure_valid_token` begins a refresh, nor where there is none."""
+    clock = Clock()
+    refresher = TokenRefresher("alice", Untouchable(token_set()), Provider(AssertionError()), clock=clock)
+    assert refresher.token_now() is None
+    await refresher.start()
+    assert refresher.token_now() == token_set().access_token
+    clock.now = Window.of(token_set()).soft_at
+    assert refresher.token_now() is None
+
+
 async def test_the_soft_window_refreshes_in_the_background() -> None:
     """In the soft window callers go on at once with the current token while one refresh runs."""
     bench = await make_bench(token_set())

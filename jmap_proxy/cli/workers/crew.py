@@ -130,7 +130,7 @@ class Crew(Role):
         bound = {name: each for name, each in listeners.items() if isinstance(each, Bound)}
         async with self._one_at_a_time:
             if self._keepers:
-                await _take_up(self._serving, config, bound)
+                await _take_up(self._serving, config, bound, all_of_them=False)
             else:
                 await self._begin(config, bound)
             self._agreed = config, bound
@@ -216,13 +216,17 @@ class Crew(Role):
         return [worker.told for worker in self.workers if worker.told is not None]
 
 
-async def _take_up(workers: Mapping[int, WorkerProcess], config: Config, bound: BoundListeners) -> None:
+async def _take_up(
+    workers: Mapping[int, WorkerProcess], config: Config, bound: BoundListeners, *, all_of_them: bool = True
+) -> None:
     """Let them all go on with this configuration.
 
     Args:
         workers: By place.
         config: The configuration.
         bound: All listeners.
+        all_of_them: Whether none may end meanwhile. Otherwise that is no fault of the configuration, as long as another
+            one can take it up: who is replaced goes by it then.
 
     Raises:
         JmapProxyError: one cannot; nothing has changed for the others.
@@ -236,8 +240,9 @@ async def _take_up(workers: Mapping[int, WorkerProcess], config: Config, bound: 
         ),
         return_exceptions=True,
     )
-    failed = [error for error in errors if error is not None]
     able = [worker for (_, worker), error in zip(every, errors, strict=True) if error is None]
+    is_strict = all_of_them or not able
+    failed = [error for error in errors if error is not None and (is_strict or not isinstance(error, WorkerError))]
     # one that ends now is replaced by one that goes by what was agreed upon
     await asyncio.gather(*(worker.decide(agreed=not failed) for worker in able), return_exceptions=True)
     if failed:

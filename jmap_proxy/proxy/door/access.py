@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import HostRefused, OriginRefused
@@ -38,13 +39,18 @@ class Visitor:
         local: Origin of the proxy as the client sees it.
         account: Whose mail it is for.
         web_origin: Origin of the allowed web client that has sent it, "" for other programs.
-        key_digest: SHA-256 of the local key that let it in, in hexadecimal; "" where none was needed.
+        key: The local key that let it in, "" where none was needed.
     """
 
     local: Origin
     account: str
     web_origin: str = ""
-    key_digest: str = ""
+    key: str = field(default="", repr=False)
+
+    @property
+    def key_digest(self) -> str:
+        """SHA-256 of the key in hexadecimal, "" where there is none. Worked out when it is asked for, by streams."""
+        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest() if self.key else ""
 
 
 def check_host(host_fields: Sequence[str], scheme: str, port: int, names: frozenset[str]) -> Origin:

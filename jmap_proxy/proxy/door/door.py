@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,16 +87,20 @@ class Door:
         Raises:
             Refused: it is not; never for want of a key.
         """
+        return self._check_sender(request)[0]
+
+    def _check_sender(self, request: web.BaseRequest) -> tuple[Origin, str]:
+        """As `check_sender`; with the origin of the allowed web client, "" for everybody else."""
         if self.peers and peer_uid(request.transport) not in self.peers:
             raise PeerRefused("another user's program has connected", hint="let it use http with the local key")
         local, web_origin = check_sender(request, self.names, self.web_origins)
         if not web_origin:
             check_no_browsing(request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Mode"))
-        return local
+        return local, web_origin
 
     def enter(self, request: web.BaseRequest) -> Visitor:
         """Who comes in. Raises Refused."""
-        local = self.check_sender(request)
+        local, web_origin = self._check_sender(request)
         key = presented_key(request.headers.getall("Authorization", []))
         # an open account only where browsers mark all that they send: a page's image could not be told otherwise
         open_account = self.open_account if local.is_safe_for_secrets else ""
@@ -114,5 +117,4 @@ class Door:
                 f"the local key is for another account than this port, which is for {self.only!r} alone",
                 hint=f"use the key of {self.only!r}, or the address in listen.http",
             )
-        key_digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest() if key and opened else ""
-        return Visitor(local, account, self.web_origin(request), key_digest)
+        return Visitor(local, account, web_origin, key if key and opened else "")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE, StreamWriter
@@ -95,10 +95,11 @@ class Connection(web.RequestHandler):
         """Take the connection in, or tell its client that there is no place."""
         if self._server.admission.enter(self):
             super().connection_made(transport)
-        elif isinstance(transport, asyncio.Transport):
+        else:
             self._force_close = True
-            transport.write(self._server.full)
-            transport.close()
+            stream = cast("asyncio.Transport", transport)  # uvloop's are no subclass
+            stream.write(self._server.full)
+            stream.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give its place away."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,6 +40,12 @@ METHODS = {
 }
 
 
+@functools.lru_cache(maxsize=256)
+def local_prefix(origin: Origin) -> str:
+    """The stable, opaque first path segment that stands for an origin."""
+    return "o-" + hashlib.sha256(str(origin).encode()).hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One endpoint.
@@ -46,11 +54,13 @@ class Endpoint:
         kind: What it is for.
         origin: Where it is.
         literals: What stands between the variables of its path, a level-1 template (RFC 6570).
+        prefix: First segment of its local path.
     """
 
     kind: Kind
     origin: Origin
     literals: tuple[str, ...]
+    prefix: str
 
     @classmethod
     def of(cls, kind: Kind, origin: Origin, template: str) -> Endpoint:
@@ -58,7 +68,7 @@ class Endpoint:
         path = template.partition("?")[0] or "/"
         if kind is Kind.REVOCATION:
             path = f"{path.removesuffix('/')}/{{named}}"
-        return cls(kind, origin, tuple(_VARIABLE.split(path)))
+        return cls(kind, origin, tuple(_VARIABLE.split(path)), local_prefix(origin))
 
     @property
     def weight(self) -> int:

@@ -11,8 +11,6 @@ Values that hold no such URL are not even decoded: they come out byte for byte t
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ import msgspec
 
 from jmap_proxy.errors import UpstreamError, UpstreamMalformed, UpstreamOriginRefused
 from jmap_proxy.origins import locate
-from jmap_proxy.proxy.session.endpoint import Endpoint, Kind
+from jmap_proxy.proxy.session.endpoint import Endpoint, Kind, local_prefix
 
 if TYPE_CHECKING:
     from jmap_proxy.origins import Origin
@@ -95,12 +93,6 @@ class Session:
         """The Session as JSON for a client that sees the proxy at `local`; a WebSocket is at ws(s) (RFC 8887 §3.1)."""
         origin = str(local).encode()
         return self.document.replace(_HTTP_MARK, origin).replace(_WS_MARK, b"ws" + origin.removeprefix(b"http"))
-
-
-@functools.lru_cache(maxsize=256)  # asked for each endpoint at each request
-def local_prefix(origin: Origin) -> str:
-    """The stable, opaque first path segment that stands for an origin."""
-    return "o-" + hashlib.sha256(str(origin).encode()).hexdigest()[:12]
 
 
 def read_session(body: bytes, url: str, policy: Policy) -> Session:

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from jmap_proxy.errors import BadPath, MethodRefused, NotAnEndpoint
 from jmap_proxy.origins import locate
-from jmap_proxy.proxy.session.session import local_prefix
+from jmap_proxy.proxy.session.endpoint import local_prefix
 
 if TYPE_CHECKING:
     from jmap_proxy.origins import Origin
@@ -34,6 +34,9 @@ REDIRECTS = frozenset(
     }
 )
 """Statuses of answers that are of no use but for their Location."""
+
+_URL_CHARACTERS = re.compile(r"[!\"$-\[\]-~]+")
+"""Printable ASCII but for "#" and the backslash."""
 
 _SEPARATOR = re.compile(rb"[/\\]")
 
@@ -61,9 +64,12 @@ def check_path(raw_path: str) -> None:
     """
     if not raw_path.startswith("/"):
         raise BadPath("the request target is not a path", hint="point the client at the Session URL itself")
-    if not all("!" <= character <= "~" for character in raw_path) or "\\" in raw_path or "#" in raw_path:
+    if not _URL_CHARACTERS.fullmatch(raw_path):
         raise BadPath("the request target holds a character that no URL has", hint="percent-encode it")
-    path = unquote_to_bytes(raw_path.partition("?")[0])
+    path_text = raw_path.partition("?")[0]
+    if "." not in path_text and "%" not in path_text:
+        return  # no dot in any spelling
+    path = unquote_to_bytes(path_text)
     if any(segment.partition(b";")[0] in (b".", b"..") for segment in _SEPARATOR.split(path)) or b"\0" in path:
         raise BadPath("the request target has dot segments", hint="send the URL as the Session gives it")
 
@@ -77,9 +83,7 @@ def resolve(method: str, raw_path: str, session: Session) -> Target:
     """
     prefix, slash, rest = raw_path.removeprefix("/").partition("/")
     path = slash + rest.partition("?")[0]
-    found = [
-        endpoint for endpoint in session.endpoints if local_prefix(endpoint.origin) == prefix and endpoint.matches(path)
-    ]
+    found = [endpoint for endpoint in session.endpoints if endpoint.prefix == prefix and endpoint.matches(path)]
     if not found:
         raise NotAnEndpoint(
             "the path is under no endpoint of the server's Session", hint="use the URLs of /.well-known/jmap"

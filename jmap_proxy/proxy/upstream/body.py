@@ -135,6 +135,12 @@ def check_length(length: int | None, limit: int) -> None:
         raise BodyTooLarge(limit)
 
 
+def whole_body(data: bytes, limit: int) -> BufferedBody:
+    """A body that is here, of `limit` bytes at most. Raises BodyTooLarge."""
+    check_length(len(data), limit)
+    return BufferedBody(data)
+
+
 async def read_body(source: AsyncIterator[bytes], limit: int) -> BufferedBody:
     """Read a whole body of `limit` bytes at most. Raises BodyTooLarge."""
     data = bytearray()

@@ -2,8 +2,9 @@
 
 `ClientSession` costs about twice what aiohttp's server half costs (measured), for things that a proxy does not use.
 Whatever relies on the client's inner names is here, pinned by the tests: of 3.14 a connector's `_factory`, `_loop`
-and `connect`; a protocol's `_payload`, `set_response_params`, `read` and `start_timeout`; `ClientRequest` as what
-`connect` takes. Where aiohttp is another one, `sender` takes the ordinary way.
+and `connect`; a protocol's `_payload`, `set_response_params`, `read`, `start_timeout`, and for the latter
+`_read_timeout`, `_reschedule_timeout`, `_drop_timeout`, `_on_read_timeout`; `ClientRequest` with its `connection_key`
+as what `connect` takes. Where aiohttp is another one, `sender` takes the ordinary way.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiohttp import StreamReader
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.connector import Connection
     from aiohttp.http import HttpVersion, RawResponseMessage
     from multidict import CIMultiDictProxy
@@ -36,6 +38,11 @@ if TYPE_CHECKING:
 
 VERSION = "3.14."
 """Of aiohttp, whose inner names these are."""
+
+
+def is_known(version: str) -> bool:
+    """Whether the inner names of this version of aiohttp are the ones that are used here. Pure."""
+    return version.startswith(VERSION)
 
 
 class Pool(aiohttp.TCPConnector):
@@ -50,6 +57,52 @@ class Pool(aiohttp.TCPConnector):
 
 
 class _Connection(ResponseHandler):
+    """A connection; not only in what it says below does it differ from aiohttp's, it also spares timers.
+
+    aiohttp sets a new timer for each piece that comes, four for an answer that comes in one. Here a piece only notes
+    until when the other side may be silent; a timer that goes off too early waits for what is left.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._silent_until: float | None = None
+        self._silence: asyncio.TimerHandle | None = None
+        self._silence_ends = 0.0
+
+    def _reschedule_timeout(self) -> None:
+        if not self._read_timeout:
+            self._silent_until = None
+            return
+        until = self._silent_until = self._loop.time() + self._read_timeout
+        if self._silence is None or until < self._silence_ends:
+            self._set_timer(until)
+
+    def _drop_timeout(self) -> None:
+        self._silent_until = None
+
+    def _set_timer(self, at: float) -> None:
+        self._stop_timer()
+        self._silence, self._silence_ends = self._loop.call_at(at, self._look), at
+
+    def _stop_timer(self) -> None:
+        if self._silence is not None:
+            self._silence.cancel()
+            self._silence = None
+
+    def _look(self) -> None:
+        self._silence, until = None, self._silent_until
+        if until is None:
+            return
+        if self._loop.time() < until:
+            self._set_timer(until)
+        else:
+            self._on_read_timeout()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Nobody is waited for any more."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
     def is_connected(self) -> bool:
         """Whether it is open and in step; asked before a connection is used again."""
         return super().is_connected() and not self.should_close
@@ -149,13 +202,22 @@ class Direct:
         return server
 
 
+class _Template(ClientRequest):
+    """A request that nobody sends: what a connector wants to know of one, worked out once."""
+
+    @functools.cached_property
+    def connection_key(self) -> ConnectionKey:
+        """Tells connections to one server from those to another."""
+        return super().connection_key
+
+
 class _Server:
     """What is the same for all requests to a server: what a connector wants to know of a request, and Host."""
 
     __slots__ = ("host_line", "template")
 
     def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
-        self.template = ClientRequest("GET", URL(str(origin)), loop=loop)
+        self.template = _Template("GET", URL(str(origin)), loop=loop)
         self.host_line = f"Host: {self.template.headers['Host']}"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ from jmap_proxy.proxy.upstream.sender import Sender
 from jmap_proxy.proxy.wire.framing import check_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Container
+    from collections.abc import Awaitable, Container
 
     from jmap_proxy.errors import UpstreamError
     from jmap_proxy.proxy.source import TokenSource
@@ -72,6 +71,23 @@ class Call:
     prompt: bool = False
 
 
+class Sending:
+    """A call as a context. A class, since a stream has one for as long as it lasts: a generator is larger."""
+
+    __slots__ = ("_answer", "_call", "_exchange")
+
+    def __init__(self, exchange: Exchange, call: Call) -> None:
+        self._exchange = exchange
+        self._call = call
+
+    async def __aenter__(self) -> Answer:
+        self._answer = await self._exchange.ask(self._call)
+        return self._answer
+
+    async def __aexit__(self, *_: object) -> None:
+        self._answer.close()
+
+
 class Exchange:
     """Sends one account's requests.
 
@@ -94,14 +110,18 @@ class Exchange:
         self._sender = Sender(http)
         self._source = source
         self._allowed = allowed
+        self._now = asyncio.get_running_loop().time  # to ask for the loop each time is a system call (Python 3.11)
 
     async def see_token(self) -> None:
         """See that there is a token, before a client is asked for a body. Raises TokenError."""
         await self._in_time(self._due(), self._source.ensure_valid_token())
 
-    @asynccontextmanager
-    async def send(self, call: Call) -> AsyncIterator[Answer]:
-        """The server's answer, never a 401; it is released when the context ends.
+    def send(self, call: Call) -> Sending:
+        """As `ask`, as a context: the answer is closed when it ends."""
+        return Sending(self, call)
+
+    async def ask(self, call: Call) -> Answer:
+        """The server's answer, never a 401; the caller closes it.
 
         Raises:
             TokenError: there is no token; nothing was sent.
@@ -115,23 +135,24 @@ class Exchange:
         origin = parse_origin(call.url)
         if origin not in self._allowed or not origin.is_safe_for_secrets:
             raise UpstreamOriginRefused(f"{origin} may not get the token", hint="see the account's upstream_origins")
-        response = await self._send_with_retry(call)
+        answer = await self._send_with_retry(call)
         try:
-            check_answer(response.version or (1, 1), response.status, response.reason or "", response.headers)
-            yield response
-        finally:
-            response.close()  # a connection whose answer has come whole is back in the pool already
+            check_answer(answer.version or (1, 1), answer.status, answer.reason or "", answer.headers)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     async def _send_with_retry(self, call: Call) -> Answer:
         due = self._due()
-        token = await self._in_time(due, self._source.ensure_valid_token())
-        left = due - _now()
+        token = self._source.token_now() or await self._in_time(due, self._source.ensure_valid_token())
+        left = due - self._now()
         response = await self._send(call, token, due)
         if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         response.close()
         if not call.prompt:
-            due = _now() + left  # the server's time does not count, nor that of a client that sends an upload
+            due = self._now() + left  # the server's time does not count, nor that of a client that sends an upload
         token = await self._in_time(due, self._source.replace_rejected(token))
         if call.body is not None and not await call.body.can_replay():
             raise TokenDelayed(
@@ -147,7 +168,7 @@ class Exchange:
 
     async def _send(self, call: Call, token: str, due: float) -> Answer:
         fields = [*call.fields, ("Authorization", f"Bearer {token}")]
-        now = _now()
+        now = self._now()
         end = end_of_step(due, now)
         times = aiohttp.ClientTimeout(total=call.timeout.total, connect=end - now, sock_read=call.timeout.sock_read)
         sending = self._sender.request(call.method, call.url, fields, call.body, times)
@@ -161,12 +182,12 @@ class Exchange:
             raise self._translate(error, call) from None
 
     def _due(self) -> float:
-        return _now() + self.first_byte
+        return self._now() + self.first_byte
 
     async def _in_time(self, due: float, token: Awaitable[str]) -> str:
         """The token, if it comes in time. The source's refresh goes on without those who wait for it."""
         try:
-            async with asyncio.timeout_at(end_of_step(due, _now())):
+            async with asyncio.timeout_at(end_of_step(due, self._now())):
                 return await token
         except TimeoutError:
             raise TokenDelayed(
@@ -184,7 +205,3 @@ class Exchange:
             harmless = call.method in REPEATABLE or isinstance(error, aiohttp.ConnectionTimeoutError)
             return UpstreamSlow(origin, self.first_byte) if harmless else UpstreamSilent(origin)
         return UpstreamUnreachable(f"{origin}: {type(error).__name__}", hint="check the server and the network")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

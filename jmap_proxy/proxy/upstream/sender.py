@@ -75,7 +75,7 @@ class Sender:
 
     def __init__(self, http: aiohttp.ClientSession, *, short: bool | None = None) -> None:
         self._http = http
-        wanted = aiohttp.__version__.startswith(direct.VERSION) if short is None else short
+        wanted = direct.is_known(aiohttp.__version__) if short is None else short
         pool = http.connector
         self._direct = direct.Direct(pool) if wanted and isinstance(pool, direct.Pool) else None
 

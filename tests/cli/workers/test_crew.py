@@ -176,6 +176,24 @@ async def test_a_later_configuration_that_one_cannot_take_up() -> None:
         assert crew._agreed == (CONFIG, {})
 
 
+async def test_one_that_ends_meanwhile_does_not_speak_against_a_configuration() -> None:
+    """As long as there is another one; it is replaced by one that goes by it."""
+    nursery = Nursery([GOOD, "ends-later"])
+    later = Config(limits=Limits(shutdown=0, head=1.0))
+    async with nursery.crew(2) as crew:
+        await crew.agree(CONFIG, {})
+        await crew.agree(later, {})
+        assert crew._agreed == (later, {})
+        await nursery.until(3)
+        await serving(crew, 2)
+    nursery = Nursery(["ends-later", "ends-later"])
+    async with nursery.crew(2) as crew:
+        await crew.agree(CONFIG, {})
+        with pytest.raises(WorkerError, match="has ended"):
+            await crew.agree(later, {})
+        assert crew._agreed == (CONFIG, {})
+
+
 async def test_one_that_hangs_holds_no_end_up() -> None:
     """It is killed as soon as it would be otherwise."""
     nursery = Nursery(["silent-and-stays"])

@@ -200,6 +200,10 @@ async def test_it_is_ready_when_its_workers_are(world: World) -> None:
             assert (response.status, (await response.json())["accounts"]["alice"]["state"]) == (503, "needs_login")
         async with aiohttp.ClientSession() as client, client.get(f"{served.admin}/healthz") as response:
             assert response.status == 200
+        async with aiohttp.ClientSession() as client, client.get(f"{served.admin}/") as response:
+            page = await response.text()
+        assert "A new sign-in is needed" in page
+        assert "jmap-proxy login alice" in page  # of the error that the worker has answered with
 
 
 async def test_one_worker_is_no_worker(world: World) -> None:

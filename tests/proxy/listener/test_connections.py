@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from jmap_proxy.proxy.listener.connections import MOST_READ_AWAY
@@ -203,6 +204,21 @@ async def test_when_all_are_at_work_a_new_one_is_told() -> None:
         busy_writer.close()
         reader, _ = await host.connect(HEAD)
         assert (await answer(reader))[0] == 200
+
+
+def test_uvloop_makes_no_difference_to_a_full_house() -> None:
+    """Its transports are of other classes; who finds no place is told and does not stay."""
+
+    async def find_no_place() -> tuple[int, bytes]:
+        async with hosting(connections=1) as host, asyncio.timeout(PATIENCE):
+            await host.connect(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            await host.entered.wait()
+            reader, _ = await host.connect(HEAD)
+            told, _, _ = await answer(reader)
+            return told, await reader.read()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(find_no_place()) == (503, b"")
 
 
 async def test_a_refusal_reaches_a_client_that_is_still_sending(host: Host) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jmap_proxy.errors import UpstreamMalformed, UpstreamOriginRefused
 from jmap_proxy.origins import Origin, locate, parse_origin
-from jmap_proxy.proxy.session.endpoint import Kind
+from jmap_proxy.proxy.session.endpoint import Kind, local_prefix
 from jmap_proxy.proxy.session.policy import Policy
 from jmap_proxy.proxy.session.session import (
     CAPABILITY_ENDPOINTS,
@@ -20,7 +20,6 @@ from jmap_proxy.proxy.session.session import (
     MOST_ENDPOINTS,
     MOST_REASONS,
     Session,
-    local_prefix,
     read_session,
 )
 from tests.proxy.session.documents import (

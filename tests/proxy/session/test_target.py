@@ -9,9 +9,9 @@ from yarl import URL
 
 from jmap_proxy.errors import BadPath, MethodRefused, NotAnEndpoint
 from jmap_proxy.origins import Origin, locate, parse_origin
-from jmap_proxy.proxy.session.endpoint import Kind
+from jmap_proxy.proxy.session.endpoint import Kind, local_prefix
 from jmap_proxy.proxy.session.policy import Policy
-from jmap_proxy.proxy.session.session import local_prefix, read_session
+from jmap_proxy.proxy.session.session import read_session
 from jmap_proxy.proxy.session.target import Target, check_path, is_session_path, local_location, resolve
 from tests.proxy.session.documents import ALLOWED, FORCE, FOREIGN, FOUND, LOCAL, URLS, documents, url_fields, urls_at
 from tests.proxy.session.documents import POLICY as POLICY_OF_DOCUMENTS

@@ -10,7 +10,15 @@ from aiohttp.base_protocol import BaseProtocol
 from structlog.testing import capture_logs
 
 from jmap_proxy.errors import BodyTimeout, BodyTooLarge
-from jmap_proxy.proxy.upstream.body import CHUNK, ArrivingBody, BufferedBody, SpooledBody, check_length, read_body
+from jmap_proxy.proxy.upstream.body import (
+    CHUNK,
+    ArrivingBody,
+    BufferedBody,
+    SpooledBody,
+    check_length,
+    read_body,
+    whole_body,
+)
 
 
 class Source:
@@ -53,6 +61,14 @@ async def test_a_body_over_the_limit_is_refused() -> None:
     assert (await read_body(Source(b"ab", b"c", b""), 3)).length == 3
     with pytest.raises(BodyTooLarge):
         await read_body(Source(b"ab", b"cd", b""), 3)
+
+
+async def test_a_body_that_is_here_is_taken_as_it_is() -> None:
+    """Up to the limit, and not a byte more."""
+    body = whole_body(b"12345", 5)
+    assert (body.whole, body.length, [chunk async for chunk in body.chunks()]) == (b"12345", 5, [b"12345"])
+    with pytest.raises(BodyTooLarge):
+        whole_body(b"123456", 5)
 
 
 def test_a_body_that_says_beforehand_that_it_is_over_the_limit_is_refused() -> None:

@@ -249,6 +249,27 @@ async def test_a_connection_that_does_not_come_in_time_costs_nothing() -> None:
         await greeted.wait()
 
 
+class AtHand(Tokens):
+    """A source that has a token at hand, until it is rejected."""
+
+    def token_now(self) -> str | None:
+        """The first one left."""
+        self.calls.append("now")
+        return self.tokens[0]
+
+
+async def test_a_token_that_is_at_hand_is_not_waited_for() -> None:
+    """It is asked for anew with each request, and what happens to a rejected one is the same."""
+    server = Held(b"HTTP/1.1 200 OK", b"HTTP/1.1 401 No")
+    server.release.set()
+    tokens = AtHand("good", "better")
+    async with raw_server(server.serve) as origin, exchange_with(origin, tokens) as exchange, asyncio.timeout(10):
+        for _ in range(2):
+            assert await status(exchange, Call("POST", f"{origin}/x", [], BufferedBody(b"{}"))) == 200
+    assert tokens.calls == ["now", "now", "replace good"]
+    assert [head.partition(b"Bearer ")[2].split()[0] for head in server.heads] == [b"good", b"good", b"better"]
+
+
 @pytest.mark.parametrize(("at", "sent"), [("ensure", 0), ("replace", 1)])
 async def test_a_token_is_not_waited_for_without_end(at: str, sent: int) -> None:
     """503 with Retry-After; a POST waits no longer than a GET, since it is not under way."""

@@ -1,142 +1,210 @@
+"""Both ways to send a request, by the same tests: what a caller sees does not depend on the way."""
+
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
 from jmap_proxy.proxy.upstream.body import BufferedBody
-from jmap_proxy.proxy.upstream.direct import VERSION, DirectAnswer
-from jmap_proxy.proxy.upstream.pool import upstream_session
-from jmap_proxy.proxy.upstream.sender import SMALL, Answer, Sender
-from tests.proxy.support import raw_server
-
-TIMES = aiohttp.ClientTimeout(total=None, connect=5, sock_read=5)
-FIELDS = [("X-One", "1"), ("x-two", "2 2"), ("X-One", "once more")]
-OK = b"HTTP/1.1 200 Fine\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+from jmap_proxy.proxy.upstream.sender import SMALL, Sender
+from tests.proxy.upstream.scripts import EMPTY, OK, OTHER, TIMES, Peer, answering, ask, closing, serving, start
 
 
-class Heard:
-    """A server that keeps what it was sent, and ends a connection after so many answers."""
-
-    def __init__(self, answers: int = 99) -> None:
-        self.answers = answers
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.ended = asyncio.Event()
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        self.connections += 1
-        for _ in range(self.answers):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next((int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")), 0)
-            self.requests.append(head + await reader.readexactly(length))
-            writer.write(OK)
-            await writer.drain()
-        writer.close()
-        self.ended.set()
-
-
-@asynccontextmanager
-async def sending(heard: Heard, *, short: bool | None = None) -> AsyncIterator[tuple[Sender, str]]:
-    """A sender, and the server's origin."""
-    async with raw_server(heard.serve) as origin, upstream_session() as http:
-        yield Sender(http, short=short), origin
-
-
-async def sent(sender: Sender, method: str, url: str, body: bytes | None = None) -> tuple[Answer, bytes]:
-    """The answer to a request, and its body."""
-    answer = await sender.request(method, url, FIELDS, None if body is None else BufferedBody(body), TIMES)
-    return answer, await answer.content.read()
-
-
-@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", b"{}"), ("POST", b"")])
-async def test_both_ways_do_the_same(method: str, body: bytes | None) -> None:
-    """The server is sent the same fields and bytes, whatever their order; what comes back is the same."""
-    seen = []
-    for short in (True, False):
-        heard = Heard()
-        async with sending(heard, short=short) as (sender, origin):
-            answer, content = await sent(sender, method, f"{origin}/a%2Fb?c=%20d", body)
-            assert isinstance(answer, DirectAnswer) is short
-        request = heard.requests[0].replace(origin.removeprefix("http://").encode(), b"HOST")
-        first, *lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
-        told = (answer.status, answer.reason, answer.version, answer.headers, answer.content_length, content)
-        seen.append((first, sorted(lines), request.partition(b"\r\n\r\n")[2], told))
-    assert seen[0] == seen[1]
-    assert seen[0][0] == f"{method} /a%2Fb?c=%20d HTTP/1.1".encode()
-
-
-async def test_a_large_body_goes_the_ordinary_way() -> None:
-    """One byte more than a socket takes at once; all of it arrives."""
-    heard = Heard()
-    async with sending(heard, short=True) as (sender, origin):
-        answers = [(await sent(sender, "POST", origin, b"x" * size))[0] for size in (SMALL, SMALL + 1)]
-    assert [isinstance(each, DirectAnswer) for each in answers] == [True, False]
-    assert [len(each.partition(b"\r\n\r\n")[2]) for each in heard.requests] == [SMALL, SMALL + 1]
-
-
-async def test_what_has_a_time_limit_in_all_goes_the_ordinary_way() -> None:
-    """The short way knows none."""
-    async with sending(Heard(), short=True) as (sender, origin):
-        answer = await sender.request("GET", origin, [], None, aiohttp.ClientTimeout(total=5))
+async def test_a_request_goes_as_it_is(sender: Sender) -> None:
+    """Target byte for byte, Host, the given fields and what frames the body; nothing else, whichever the way."""
+    async with serving(answering(OK)) as server:
+        url = f"{server.origin}/a%2Fb/%2A//{{type}}?q=%20&&"
+        answer = await sender.request("POST", url, [("X-Field", "v ä"), ("X-Field", "w")], BufferedBody(b""), TIMES)
         answer.close()
-    assert not isinstance(answer, DirectAnswer)
+    lines = server.heads[0].decode().split("\r\n")
+    assert lines[0] == "POST /a%2Fb/%2A//{type}?q=%20&& HTTP/1.1"
+    host = f"Host: {server.origin.removeprefix('http://')}"
+    assert sorted(lines[1:-2]) == sorted([host, "X-Field: v ä", "X-Field: w", "Content-Length: 0"])
 
 
-async def test_the_short_way_is_for_the_aiohttp_that_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another version all goes the ordinary way."""
-    for version, short in ((f"{VERSION}99", True), ("4.0.0", False)):
-        monkeypatch.setattr(aiohttp, "__version__", version)
-        async with sending(Heard()) as (sender, origin):
-            assert isinstance((await sent(sender, "GET", origin))[0], DirectAnswer) is short
+async def test_a_request_without_a_body_says_nothing_of_one(sender: Sender) -> None:
+    """Neither Content-Length nor Transfer-Encoding."""
+    async with serving(answering(OK)) as server:
+        assert await ask(sender, server) == (200, b"first")
+    assert b"content-length" not in server.heads[0].lower()
+    assert b"transfer-encoding" not in server.heads[0].lower()
 
 
-async def test_a_get_is_sent_once_more_after_an_idle_connection_has_ended() -> None:
-    """The server has ended it in the moment in which it was used again: the client sees nothing of that."""
-    answers = iter((OK, b"", OK))
-    seen: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while answer := await answer_to(reader):
-            writer.write(answer)
-
-    async def answer_to(reader: asyncio.StreamReader) -> bytes:
-        seen.append((await reader.readuntil(b"\r\n\r\n")).partition(b" ")[0])
-        return next(answers)
-
-    async with raw_server(serve) as origin, upstream_session() as http:
-        sender = Sender(http, short=True)
-        assert [(await sent(sender, "GET", origin))[1] for _ in range(2)] == [b"ok", b"ok"]
-    assert seen == [b"GET"] * 3
+async def test_an_origin_alone_is_asked_for_its_root(sender: Sender) -> None:
+    """An empty path is "/" on the wire (RFC 9112 §3.2.1)."""
+    async with serving(answering(OK)) as server:
+        (await sender.request("GET", server.origin, [], None, TIMES)).close()
+    assert server.heads[0].startswith(b"GET / HTTP/1.1\r\n")
 
 
-async def test_a_post_is_never_sent_once_more() -> None:
-    """It may have been acted on."""
-    answers = iter((OK, b"", OK))
-    seen: list[bytes] = []
+@pytest.mark.parametrize("size", [1, SMALL, SMALL + 1, 10 * SMALL])
+async def test_a_body_arrives_whole(sender: Sender, size: int) -> None:
+    """Below and above what is sent in one go."""
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    got = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            seen.append((await reader.readuntil(b"\r\n\r\n")).partition(b" ")[0])
-            if not (answer := next(answers)):
-                return
-            writer.write(answer)
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        got.append(await peer.reader.readexactly(size))
+        await peer.say(OK)
 
-    async with raw_server(serve) as origin, upstream_session() as http:
-        sender = Sender(http, short=True)
-        await sent(sender, "POST", origin, b"")
+    async with serving(script) as server:
+        assert await ask(sender, server, "POST", body) == (200, b"first")
+    assert got == [body]
+    assert f"Content-Length: {size}\r\n".encode() in server.heads[0]
+
+
+async def test_one_connection_serves_one_request_after_the_other(sender: Sender) -> None:
+    """While both sides keep in step."""
+    async with serving(answering(OK)) as server:
+        assert [await ask(sender, server, "POST", b"{}") for _ in range(3)] == [(200, b"first")] * 3
+    assert (server.connections, len(server.heads)) == (1, 3)
+
+
+async def test_requests_at_the_same_time_have_a_connection_each(sender: Sender) -> None:
+    """No answer is another one's."""
+    async with serving(answering(OK)) as server:
+        answers = await asyncio.gather(*(ask(sender, server) for _ in range(8)))
+    assert answers == [(200, b"first")] * 8
+    assert server.connections == 8
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_changes_nothing_is_sent_again_if_the_connection_was_stale(sender: Sender, method: str) -> None:
+    """A server closes idle connections when it likes; the client does not have to know."""
+
+    async def closes_on_the_second(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await peer.head()
+
+    async with serving(closes_on_the_second, answering(EMPTY)) as server:
+        await ask(sender, server)
+        assert (await ask(sender, server, method))[0] == 200
+    assert [head.split()[0].decode() for head in server.heads] == ["GET", method, method]
+    assert server.connections == 2
+
+
+async def test_it_is_sent_again_once_only(sender: Sender) -> None:
+    """A server that always closes sees it twice."""
+    async with serving(closing) as server:
         with pytest.raises(aiohttp.ServerDisconnectedError):
-            await sent(sender, "POST", origin, b"")
-    assert seen == [b"POST"] * 2
+            await ask(sender, server)
+        assert len(server.heads) == 2
 
 
-@pytest.mark.parametrize("short", [True, False])
-async def test_no_connection_is_no_second_try(short: bool) -> None:
-    """Nobody listens: that is told at once."""
-    async with sending(Heard()) as (_, origin):
+@pytest.mark.parametrize("body", [b"{}", b""])
+async def test_a_post_is_never_sent_again_after_a_connection_error(sender: Sender, body: bytes) -> None:
+    """Neither on a connection that was idle nor on a new one: the server may have done what was asked."""
+
+    async def closes_on_the_second(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await peer.head()
+
+    async with serving(closes_on_the_second, closing) as server:
+        await ask(sender, server)
+        for _ in range(2):
+            with pytest.raises(aiohttp.ServerDisconnectedError):
+                await ask(sender, server, "POST", body)
+    assert [head.split()[0] for head in server.heads] == [b"GET", b"POST", b"POST"]
+
+
+async def test_nobody_listens(sender: Sender) -> None:
+    """A refused connection is not tried again, and is no timeout."""
+    async with serving(closing) as server:
         pass
-    async with upstream_session() as http:
-        with pytest.raises(aiohttp.ClientConnectorError):
-            await sent(Sender(http, short=short), "GET", origin)
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await ask(sender, server)
+
+
+async def test_the_answer_to_head_has_no_body(sender: Sender) -> None:
+    """Whatever its fields say; and the connection serves the next request."""
+    async with serving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", OK)) as server:
+        answer = await start(sender, server, "HEAD")
+        assert (answer.status, answer.content_length, await answer.content.read()) == (200, 1000, b"")
+        answer.close()
+        assert await ask(sender, server) == (200, b"first")
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+async def test_answers_that_never_have_a_body(sender: Sender, status: bytes) -> None:
+    """They end with their head (RFC 9112 §6.3)."""
+    async with serving(answering(b"HTTP/1.1 " + status + b"\r\n\r\n", OK)) as server:
+        assert await ask(sender, server, "POST", b"{}") == (int(status[:3]), b"")
+        assert await ask(sender, server) == (200, b"first")
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_provisional_answers_are_passed_over(sender: Sender, *, apart: bool) -> None:
+    """100, 102 and 103, in one piece with the answer or before it."""
+    provisional = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 Hints\r\n\r\n"]
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        for piece in [*provisional, OK] if apart else [b"".join([*provisional, OK])]:
+            await peer.say(piece)
+            await asyncio.sleep(0)
+        await peer.head()
+        await peer.say(OTHER)
+
+    async with serving(script) as server:
+        assert await ask(sender, server, "POST", b"{}") == (200, b"first")
+        assert await ask(sender, server) == (200, b"other")
+    assert server.connections == 1
+
+
+async def test_after_101_the_connection_is_the_callers(sender: Sender) -> None:
+    """It speaks something else from there on, so that no request may ever be sent on it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert await peer.reader.readexactly(4) == b"ping"
+        await peer.left()
+
+    async with serving(script, answering(OTHER)) as server:
+        fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")]
+        answer = await sender.request("GET", f"{server.origin}/ws", fields, None, TIMES)
+        assert answer.status == 101
+        assert answer.connection is not None
+        assert answer.connection.transport is not None
+        answer.connection.transport.write(b"ping")
+        assert await ask(sender, server) == (200, b"other")
+        answer.close()
+        await server.left.wait()
+
+
+async def test_a_body_that_ends_with_the_connection(sender: Sender) -> None:
+    """HTTP/1.0's way; the connection serves nobody else."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(b"HTTP/1.1 200 OK\r\n\r\nuntil ")
+        await peer.say(b"the end")
+
+    async with serving(script, answering(OTHER)) as server:
+        assert await ask(sender, server) == (200, b"until the end")
+        assert await ask(sender, server) == (200, b"other")
+    assert server.connections == 2
+
+
+async def test_a_chunked_body(sender: Sender) -> None:
+    """With extensions and a trailer; the connection serves the next request."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nTrailer: x\r\n\r\n"
+    async with serving(answering(chunked, OK)) as server:
+        answer = await start(sender, server)
+        assert (answer.content_length, await answer.content.read()) == (None, b"abcde")
+        answer.close()
+        assert await ask(sender, server) == (200, b"first")
+    assert server.connections == 1
+
+
+async def test_a_compressed_body_comes_as_it_is(sender: Sender) -> None:
+    """Nothing is decoded, so that what the head says of it stays true."""
+    async with serving(
+        answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
+    ) as server:
+        assert await ask(sender, server) == (200, b"abc")

@@ -1,0 +1,1 @@
+"""The proxies that are compared, each with its best honest configuration. One file each."""

@@ -1,0 +1,1 @@
+"""What asks the proxies: wrk, and what wrk cannot do."""

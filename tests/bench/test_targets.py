@@ -1,0 +1,45 @@
+import pytest
+
+from bench.results import COUNT, OURS, P99, RATE, Results
+from bench.targets import BEGIN, END, Target, target_lines, with_measured
+
+
+def measured(ours: float) -> Results:
+    """One round of one work."""
+    results = Results()
+    results.add("API call, http, 16 connections", RATE, OURS, ours)
+    results.add("API call, http, 16 connections", RATE, "caddy", 100.0)
+    return results
+
+
+@pytest.mark.parametrize(("ours", "met"), [(125.0, "yes"), (124.0, "**no**")])
+def test_a_target_is_told_with_what_was_measured(ours: float, met: str) -> None:
+    """It is met at its very limit."""
+    value = f"{ours / 100:.2f} ({ours / 100:.2f} to {ours / 100:.2f})"
+    line = f"| API call, http, 16 | requests | ≥ 1.25 times caddy | {value} | {met} |"
+    assert line in target_lines(measured(ours))
+    assert "| API call, https, 16 | requests | ≥ 1 times caddy | not measured |  |" in target_lines(measured(ours))
+
+
+def test_less_is_better_where_it_is() -> None:
+    """For times and counts."""
+    assert Target("w", P99, 1.0, "caddy").is_met(0.9)
+    assert not Target("w", P99, 1.0, "caddy").is_met(1.1)
+    results = Results()
+    results.add("w", COUNT, OURS, 1)
+    assert Target("w", COUNT, 1).measured(results) == (1, "1.00")
+
+
+def test_the_page_keeps_what_is_written_by_hand() -> None:
+    """Only what is between the two lines is replaced, as often as one likes."""
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    once = with_measured(page, measured(125.0), {"nginx": "1.2"})
+    assert once.startswith(f"before\n{BEGIN}\n| work |")
+    assert once.endswith(f"Measured with nginx 1.2.\n{END}\nafter\n")
+    assert with_measured(once, measured(125.0), {"nginx": "1.2"}) == once
+
+
+def test_a_page_without_a_place_is_told() -> None:
+    """Nothing is appended anywhere."""
+    with pytest.raises(ValueError, match="no lines"):
+        with_measured("before", measured(1.0), {})
