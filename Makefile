@@ -10,12 +10,13 @@
 # make profile  where the microseconds of an API call go
 # make picture  docs/terminal.svg anew, from a real run against the sandbox (needs curl and jq)
 # make lock   the locked dependencies anew
+# make help   this
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check fuzz endurance e2e bench profile picture lock clean
+.PHONY: help demo test check fuzz endurance e2e bench profile picture lock clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -24,6 +25,9 @@ $(VENV)/.done: requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+help:
+	@sed -n '/^#/!q;s/^# //p' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.done
 	@$(BIN)/jmap-proxy demo

@@ -137,9 +137,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def account(self, name: str) -> Account:
         """The account of that name. Raises ConfigError with what to add where there is none."""
         if name not in self.accounts:
-            known = ", ".join(self.accounts) or "none"
+            known = f": {', '.join(self.accounts)}" if self.accounts else " none"
             raise ConfigError(
-                f"there is no account {name!r} in the configuration (there is: {known})",
+                f"there is no account {name!r} in the configuration (there is{known})",
                 hint=f"add a section [accounts.{_toml_key(name)}] with its server, or run: jmap-proxy login EMAIL",
             )
         return self.accounts[name]
@@ -195,7 +195,7 @@ def parse_config(text: str) -> Config:
     try:
         raw = tomllib.loads(text.removeprefix("\ufeff"))  # some editors write a mark before UTF-8
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not TOML: {error}") from None
+        raise ConfigError(f"not TOML: {error}", hint="correct it after the example config/config.toml") from None
     if isinstance(accounts := raw.get("accounts"), dict):
         for name in accounts:
             _check_name(name)

@@ -12,7 +12,6 @@ from hypothesis import settings
 
 from jmap_proxy.sandbox import IdentityProvider
 from tests.support.clock import Clock
-from tests.support.ports import release_ports
 from tests.support.world import World, world_in
 
 if TYPE_CHECKING:
@@ -54,10 +53,3 @@ def logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
-
-
-@pytest.fixture(autouse=True)
-def ports_for_one_test() -> Iterator[None]:
-    """Let go of the ports that were kept for its programs."""
-    yield
-    release_ports()

@@ -262,7 +262,7 @@ def test_an_unknown_account_is_told_with_what_to_add() -> None:
     with pytest.raises(ConfigError, match=r"'bob' .*there is: alice") as caught:
         parse_config(ALICE).account("bob")
     assert "[accounts.bob]" in caught.value.hint
-    with pytest.raises(ConfigError, match="there is: none") as caught:
+    with pytest.raises(ConfigError, match="there is none") as caught:
         Config().account("bob@example.com")
     assert '[accounts."bob@example.com"]' in caught.value.hint
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jmap_proxy import errors
 from jmap_proxy.cli.service import NOT_RUNNING
 from jmap_proxy.log import AREAS
-from jmap_proxy.status.metrics import metrics_text
+from jmap_proxy.status.metrics import metrics_text, workers_text
 from jmap_proxy.status.traffic import KINDS, OUTCOMES, Traffic
 from jmap_proxy.tokens.report import State, TokenReport
 
@@ -42,15 +42,24 @@ def below(kind: type[JmapProxyError]) -> Iterator[type[JmapProxyError]]:
         yield from below(each)
 
 
+def families(text: bytes) -> dict[str, str]:
+    """The metrics of Prometheus text, with their types."""
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name: family.type
+        for family in text_string_to_metric_families(text.decode())
+    }
+
+
 def test_the_metrics() -> None:
     """All of them with their types, and no other one."""
     report = TokenReport(state=State.OK, likely_end_at=1e9)
-    text = metrics_text({"alice": report}, Traffic(lambda: 0.0), Counter(), 0.0).decode()
-    families = {
-        f"{family.name}_total" if family.type == "counter" else family.name: family.type
-        for family in text_string_to_metric_families(text)
-    }
-    assert {name: kind for name, kind, *_ in rows("Metrics")} == families
+    text = metrics_text({"alice": report}, Traffic(lambda: 0.0), Counter(), 0.0)
+    assert {name: kind for name, kind, *_ in rows("Metrics")} == families(text)
+
+
+def test_the_metrics_of_workers() -> None:
+    """Told where workers are, and no other one."""
+    assert {name: kind for name, kind, *_ in rows("More than one processor")} == families(workers_text(2, 0))
 
 
 def test_the_labels() -> None:

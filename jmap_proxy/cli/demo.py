@@ -47,7 +47,14 @@ class Demo:
 
 @click.command(short_help="Run the whole chain on this machine, signed in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line when ready.")
-@click.option("--token-life", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds a token lives.")
+@click.option(
+    "--token-life",
+    metavar="SECONDS",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="How long a token lives; at least 1.",
+)
 @with_log_level("error")
 def demo(*, as_json: bool, token_life: float) -> None:
     """Run the whole chain on this machine, signed in, without touching your configuration."""
@@ -116,7 +123,7 @@ Or paste this to list mail:
 
 Behind it, a provider ({told.issuer}) gives tokens that live {token_life:g} s, and a mail server
 ({told.upstream_session_url}) takes nothing else.
-Health: {told.admin_url}/readyz. Ctrl-C ends all."""
+Status page: {told.admin_url}/ - Ctrl-C ends all."""
 
 
 def _paste_line(told: Demo, api_url: str, account_id: str) -> str:

@@ -8,7 +8,7 @@ EXIT_CODES = {
     2: "the command line is wrong",
     3: "service status: the service does not run",
     69: "server, identity provider or service manager cannot be used",
-    70: "a process that serves has ended",
+    70: "a worker could not be started",
     74: "a file of the state folder cannot be used",
     75: "not now; try again later",
     77: "a sign-in is needed, or did not succeed",

@@ -120,7 +120,7 @@ class ProviderHttp:
             ) from None
         except NOT_SENT as error:
             raise ProviderError(
-                f"{_place(url)}: {type(error).__name__}", hint="check the issuer and the network", retry_after=1
+                f"{_place(url)}: {_why_not_sent(error)}", hint="check the issuer and the network", retry_after=1
             ) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise AnswerLost(
@@ -181,6 +181,14 @@ def check_endpoint(url: str) -> None:
 
 def _authorized(bearer: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {bearer}"} if bearer else {}
+
+
+def _why_not_sent(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the name is not known (DNS)"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "nothing answers there"
+    return type(error).__name__
 
 
 def _place(url: str) -> str:

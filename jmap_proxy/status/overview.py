@@ -112,7 +112,7 @@ def in_words(moment: float | None, now: float) -> str:
         return "-"
     distance = abs(moment - now)
     if distance < 1:
-        return "just now"
+        return "now" if moment > now else "just now"
     if distance < 120:  # noqa: PLR2004
         amount = f"{distance:.0f} s"
     elif distance < 7200:  # noqa: PLR2004

@@ -116,10 +116,10 @@ async def test_a_dropped_connection_is_a_provider_error(session: ClientSession, 
 
 
 async def test_a_port_where_nobody_listens_is_a_provider_error(session: ClientSession) -> None:
-    """The error names where the request went."""
+    """The error names where the request went, and says what is there."""
     async with Scripted() as server:
         origin = server.origin
-    assert origin in str(await failure(session, f"{origin}/token"))
+    assert str(await failure(session, f"{origin}/token")) == f"{origin}/token: nothing answers there"
 
 
 async def test_a_timeout_is_a_provider_error(session: ClientSession, idp: IdentityProvider) -> None:
@@ -141,6 +141,25 @@ class HangingResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class NoNames(AbstractResolver):
+    """A name service that knows no name."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        """Raise what the system's does."""
+        raise OSError(host, port, family)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_name_that_is_not_known_is_told() -> None:
+    """In words; nothing was sent."""
+    async with ClientSession(connector=TCPConnector(resolver=NoNames())) as session:
+        error = await failure(session, "https://sso.example/token")
+    assert str(error) == "https://sso.example/token: the name is not known (DNS)"
+    assert not isinstance(error, AnswerLost)
 
 
 async def test_a_name_that_is_never_resolved_has_lost_no_answer() -> None:

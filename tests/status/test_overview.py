@@ -110,6 +110,7 @@ def test_no_secret_is_told() -> None:
         (NOW + 42, "in 42 s"),
         (NOW - 42, "42 s ago"),
         (NOW, "just now"),
+        (NOW + 0.5, "now"),
         (NOW - 1, "1 s ago"),
         (NOW + 180, "in 3 min"),
         (NOW + 3 * 3600, "in 3 h"),
