@@ -5,10 +5,9 @@ Every key is described in config/config.toml.
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
@@ -24,6 +23,7 @@ from jmap_proxy.origins import (
     split_url,
 )
 from jmap_proxy.presets import presets
+from jmap_proxy.strict_toml import convert, toml_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,6 @@ NO_RESOURCE = "none"
 """As `resource`: it is left out, whatever the server says (measured: Entra refuses it)."""
 
 _SCOPE = re.compile(r"[!#-\[\]-~]+")
-_T = TypeVar("_T")
 
 
 class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,7 +139,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             known = f": {', '.join(self.accounts)}" if self.accounts else " none"
             raise ConfigError(
                 f"there is no account {name!r} in the configuration (there is{known})",
-                hint=f"add a section [accounts.{_toml_key(name)}] with its server, or run: jmap-proxy login EMAIL",
+                hint=f"add a section [accounts.{toml_key(name)}] with its server, or run: jmap-proxy login EMAIL",
             )
         return self.accounts[name]
 
@@ -199,10 +198,10 @@ def parse_config(text: str) -> Config:
     if isinstance(accounts := raw.get("accounts"), dict):
         for name in accounts:
             _check_name(name)
-            where = f"accounts.{_toml_key(name)}"
+            where = f"accounts.{toml_key(name)}"
             accounts[name] = _with_preset(accounts[name], where)
-            _convert(accounts[name], Account, where)  # alone, to name the account in the error
-    config = _convert(raw, Config)
+            convert(accounts[name], Account, where)  # alone, to name the account in the error
+    config = convert(raw, Config)
     _check_listen(config)
     for name, account in config.accounts.items():
         _check_account(name, account)
@@ -228,7 +227,7 @@ def _with_preset(account: object, where: str) -> object:
 
 def _check_listen(config: Config) -> None:
     listen = config.listen
-    own = {f"accounts.{_toml_key(name)}.listen": account.listen for name, account in config.accounts.items()}
+    own = {f"accounts.{toml_key(name)}.listen": account.listen for name, account in config.accounts.items()}
     open_accounts = config.open_accounts
     if len(open_accounts) > 1:
         raise ConfigError(
@@ -274,7 +273,7 @@ def _check_web_origin(key: str, text: str) -> None:
 
 
 def _check_account(name: str, account: Account) -> None:
-    where = f"accounts.{_toml_key(name)}"
+    where = f"accounts.{toml_key(name)}"
     for key, url in (("server", account.server), ("issuer", account.issuer)):
         if url:
             _check_url(f"{where}.{key}", url)
@@ -327,24 +326,3 @@ def _check_url(key: str, url: str) -> str:
     if not all("!" <= character <= "~" for character in rest) or "#" in rest:
         raise ConfigError(f"{key}: it holds a character that no URL has", hint="percent-encode it")
     return rest
-
-
-def _convert(raw: object, form: type[_T], where: str = "") -> _T:
-    try:
-        return msgspec.convert(raw, form)
-    except msgspec.ValidationError as error:
-        message = str(error).replace("$.", f"{where}." if where else "")
-        if where and where not in message:
-            message = f"{where}: {message}"
-        raise ConfigError(message, hint=_hint_for(message)) from None
-
-
-def _hint_for(message: str) -> str:
-    if "`client_secret`" in message:
-        return "secrets do not stand in the configuration: put it in a file and name that as client_secret_file"
-    return "config/config.toml describes every key"
-
-
-def _toml_key(name: str) -> str:
-    bare = name.replace("-", "").replace("_", "")
-    return name if bare.isascii() and bare.isalnum() else json.dumps(name, ensure_ascii=False)

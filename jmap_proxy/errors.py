@@ -2,6 +2,7 @@
 
     JmapProxyError
     ├── ConfigError                 the configuration file is wrong
+    │   └── AddressTaken            somebody else listens there now
     ├── StoreError                  a file of the state folder cannot be used
     ├── ServiceError                the platform does not start the proxy by itself
     ├── WorkerError                 a process that serves has ended, or does not answer
@@ -93,6 +94,14 @@ class ConfigError(JmapProxyError):
     code = "config"
     title = "The configuration is wrong"
     exit_code = 78
+
+
+class AddressTaken(ConfigError):
+    """Somebody else listens on an address of the configuration; they may be gone soon, so it can be tried again."""
+
+    code = "address"
+    title = "The address is taken"
+    exit_code = 75
 
 
 class StoreError(JmapProxyError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from jmap_proxy.activation import OF_ACCOUNT, close_sockets
 from jmap_proxy.addresses import check_reach, parse_address
 from jmap_proxy.cli.opening import Opened, Opening
-from jmap_proxy.errors import ConfigError
+from jmap_proxy.errors import AddressTaken, ConfigError
 from jmap_proxy.origins import Origin, parse_origin
 from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.listener.listener import Listener
@@ -193,7 +193,8 @@ class Listeners:
         try:
             port, hosts = await _bind(way, listener, address)
         except (OSError, UnicodeError) as error:  # the latter: a host that no IDNA knows
-            raise ConfigError(
+            kind = AddressTaken if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else ConfigError
+            raise kind(
                 f"{way.key}: cannot listen on {way.text}: {_reason(error)}",
                 hint="see whether another jmap-proxy is running, or choose another port",
             ) from None

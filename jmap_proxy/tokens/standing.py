@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from jmap_proxy.tokens.outcome import Transient
     from jmap_proxy.tokens.tokenset import TokenSet
 
+NOT_SIGNED_IN = "not signed in"
+
 log = structlog.get_logger("jmap_proxy.tokens")
 
 
@@ -35,7 +37,7 @@ class Standing:
         self.window = Window(0.0, 0.0, 0.0, 0.0)
         self.back_off = BackOff()
         self.likely_end_at: float | None = None
-        self._lost: JmapProxyError | None = SignInNeeded(account, "not signed in")
+        self._lost: JmapProxyError | None = SignInNeeded(account, NOT_SIGNED_IN)
         self._lost_refresh_token: str | None = None
         self._store_error: StoreError | None = None
         self._last_error = ""
@@ -91,8 +93,10 @@ class Standing:
 
     def forget(self, now: float) -> None:
         """The account is signed out."""
+        if self._lost is None:
+            log.info("signed out", account=self._account)
         self.tokens = None
-        self.lose("not signed in", None, now)
+        self._be_lost(NOT_SIGNED_IN, None, now)
 
     def lose(self, reason: str, refresh_token: str | None, now: float) -> bool:
         """Only a new sign-in helps; `refresh_token` is the one that is of no use any more.
@@ -103,11 +107,14 @@ class Standing:
         news = self._lost is None
         if news:
             log.error("sign-in needed", account=self._account, reason=reason)
+        self._be_lost(reason, refresh_token, now)
+        return news
+
+    def _be_lost(self, reason: str, refresh_token: str | None, now: float) -> None:
         self._lost = SignInNeeded(self._account, reason)
         self._lost_refresh_token = refresh_token
         self._waits_for_the_end = False
         self.note(reason, now)
-        return news
 
     def be_unreadable(self, error: StoreError, now: float) -> None:
         """The store cannot be read and there is nothing in memory: what the file needs, the user must do."""

@@ -13,7 +13,7 @@ from aiohttp import ClientSession, web
 
 from jmap_proxy.cli.listeners import Listeners, Way, own_door, own_way, shared_door, unix_door
 from jmap_proxy.config import Limits, parse_config
-from jmap_proxy.errors import ConfigError
+from jmap_proxy.errors import AddressTaken, ConfigError
 from tests.support.certificates import private_authority
 
 if TYPE_CHECKING:
@@ -91,10 +91,11 @@ async def test_plain_http_stays_on_this_machine(listeners: Listeners, text: str)
 
 
 async def test_a_port_that_is_taken_is_told(listeners: Listeners) -> None:
-    """With the key, the address once, and why."""
+    """With the key, the address once, and why; it may be free soon, so that trying again is worth while."""
     address = (await opened(listeners, way("127.0.0.1:0"))).removeprefix("http://")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(AddressTaken) as caught:
         await listeners.open([way(address)])
+    assert caught.value.exit_code == 75
     assert caught.value.detail == f"listen.http: cannot listen on {address}: {os.strerror(errno.EADDRINUSE)}"
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from jmap_proxy.errors import SignInNeeded, StoreError, TokenDelayed
 from jmap_proxy.tokens.outcome import Transient
@@ -18,6 +19,21 @@ def test_at_first_nobody_is_signed_in() -> None:
     error = standing.failure(NOW, asking=False)
     assert isinstance(error, SignInNeeded)
     assert "jmap-proxy login alice" in error.hint
+
+
+def test_a_sign_out_is_no_error() -> None:
+    """It is told once, as what it is; a sign-in that the provider has ended is an error."""
+    standing = Standing("alice")
+    standing.adopt(token_set())
+    with capture_logs() as logs:
+        standing.forget(NOW)
+        standing.forget(NOW)
+    assert [(each["log_level"], each["event"]) for each in logs] == [("info", "signed out")]
+    standing.adopt(token_set())
+    with capture_logs() as logs:
+        assert standing.lose("revoked", "r", NOW)
+        assert not standing.lose("revoked", "r", NOW)
+    assert [(each["log_level"], each["event"]) for each in logs] == [("error", "sign-in needed")]
 
 
 def test_adopting_tokens_makes_all_well() -> None:

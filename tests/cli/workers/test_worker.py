@@ -166,15 +166,18 @@ async def test_a_worker_that_is_told_to_end_finishes_and_is_replaced(world: Worl
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
-    [('client_secret_file = "/none"', "accounts.alice.client_secret_file"), ('listen = "127.0.0.1:{}"', "listen on")],
+    ("line", "code", "told"),
+    [
+        ('client_secret_file = "/none"', 78, "accounts.alice.client_secret_file"),
+        ('listen = "127.0.0.1:{}"', 75, "listen on"),
+    ],
 )
-async def test_a_configuration_that_cannot_be_used_ends_all(world: World, line: str, told: str) -> None:
+async def test_a_configuration_that_cannot_be_used_ends_all(world: World, line: str, code: int, told: str) -> None:
     """With the error, once, and its exit code; no worker is left."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         world.write_config(line.format(taken.getsockname()[1]))
         ended = await (await world.start("serve", "--workers", "2")).end()
-    assert (ended.code, ended.out) == (78, "")
+    assert (ended.code, ended.out) == (code, "")
     assert ended.err.count(told) == 1
 
 
