@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import aiohttp
 
 from jmap_proxy.errors import AnswerLost, ProviderError
-from jmap_proxy.origins import parse_origin
+from jmap_proxy.origins import check_text, parse_origin
 
 if TYPE_CHECKING:
     import ssl
@@ -159,9 +159,11 @@ def check_endpoint(url: str) -> None:
     """See that secrets may be sent to this URL.
 
     Raises:
-        ProviderError: not https, and not plain http to loopback either.
+        ProviderError: not https, and not plain http to loopback either; or one with characters that no URL has, which
+            would get into logs and onto terminals with it.
     """
     try:
+        check_text(url)
         origin = parse_origin(url)
     except ValueError as error:
         raise ProviderError(f"{url!r}: {error}", hint="give an https URL") from None
