@@ -12,6 +12,7 @@ import aiohttp
 
 from jmap_proxy.errors import AnswerLost, ProviderError
 from jmap_proxy.origins import check_text, parse_origin
+from jmap_proxy.unread import Connector
 
 if TYPE_CHECKING:
     import ssl
@@ -51,7 +52,7 @@ def provider_session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession
         tls: Whom to trust, None for whom the system trusts.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls or True, limit=0, force_close=True),
+        connector=Connector(ssl=tls or True, limit=0, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
