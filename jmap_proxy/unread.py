@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from jmap_proxy.names import Resolver
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -36,7 +38,7 @@ class Connector(aiohttp.TCPConnector):
     """Makes such connections, or others of that kind."""
 
     def __init__(self, make: type[Connection] = Connection, **settings: Any) -> None:
-        super().__init__(**settings)
+        super().__init__(**{"resolver": Resolver(), **settings})
         self._factory = functools.partial(_made, make, self._loop)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from jmap_proxy.doctor.aside import aside
+from jmap_proxy.aside import aside
 from jmap_proxy.doctor.certificate import look_at_certificate
 from jmap_proxy.doctor.door import Knocked, judge_knocks, knock, look_at_address, ways_of
 from jmap_proxy.doctor.finding import Finding, Level, info, ok, redacted, warning
