@@ -207,6 +207,18 @@ def _bare_origin(text: str) -> Origin:
     return origin
 
 
+def check_text(url: str) -> None:
+    """See that a URL or template is printable ASCII without a fragment, and not too long.
+
+    Raises:
+        ValueError: it cannot be asked for.
+    """
+    if not _URL_TEXT.fullmatch(url):
+        raise ValueError("not a usable URL")
+    if len(url) > LONGEST_URL:
+        raise ValueError(f"longer than {LONGEST_URL} characters")
+
+
 def locate(url: str, base: str) -> tuple[Origin, str]:
     """Resolve a URL or template against the URL of the document that holds it (RFC 3986 §5), templates intact.
 
@@ -215,10 +227,7 @@ def locate(url: str, base: str) -> tuple[Origin, str]:
     Raises:
         ValueError: not a URL that can be asked for.
     """
-    if not _URL_TEXT.fullmatch(url):
-        raise ValueError("not a usable URL")
-    if len(url) > LONGEST_URL:
-        raise ValueError(f"longer than {LONGEST_URL} characters")
+    check_text(url)
     url = _AUTHORITYLESS.sub("", url, count=1)
     origin, base_rest = split_url(base)
     if url.startswith("//"):

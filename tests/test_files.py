@@ -1,7 +1,9 @@
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -22,6 +24,40 @@ def private(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     files.write_durably(path, b"old")
     return path
+
+
+def asked_of_the_disk(act: Callable[[], object]) -> list[str]:
+    """Which calls that matter after a power failure an act makes, in their order; all of them are real ones."""
+    calls: list[str] = []
+
+    def look(_frame: FrameType, event: str, what: object) -> None:
+        if event == "c_call" and what in (os.fsync, os.replace, os.link, os.unlink):
+            calls.append(getattr(what, "__name__", ""))
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        act()
+    finally:
+        sys.setprofile(before)
+    return calls
+
+
+def test_what_is_written_is_on_the_disk_before_it_takes_the_old_ones_place(tmp_path: Path) -> None:
+    """Synced, renamed, and the rename synced: after a power failure there is one whole file, the new one if told so."""
+    path = tmp_path / "file"
+    assert asked_of_the_disk(lambda: files.write_durably(path, b"new")) == ["fsync", "replace", "fsync"]
+
+
+def test_what_is_created_is_on_the_disk_before_it_has_its_name(tmp_path: Path) -> None:
+    """And its name is there to stay when this is told."""
+    calls = asked_of_the_disk(lambda: files.create_durably(tmp_path / "file", b"new"))
+    assert calls == ["fsync", "link", "fsync", "unlink"]
+
+
+def test_what_is_removed_stays_removed(private: Path) -> None:
+    """The folder is synced: a note that comes back would be believed."""
+    assert asked_of_the_disk(lambda: files.remove_durably(private)) == ["unlink", "fsync"]
 
 
 def test_folders_are_made_private(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from jmap_proxy.errors import StoreError
 from jmap_proxy.tokens.keepalive import DAY
-from jmap_proxy.tokens.report import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +81,7 @@ class Accounts:
             StoreError: the latest tokens of one are in memory only; the stored refresh token may be spent.
         """
         for name in names:
-            if name in self._served and self._served[name].refresher.report().state is State.UNSAVED:
+            if name in self._served and self._served[name].refresher.has_unsaved:
                 raise StoreError(
                     f"accounts.{name} has changed while its latest tokens could not be saved",
                     hint="see that the state folder can be written to, wait for /readyz to say ok, then send SIGHUP",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 THREADS = 64
-"""For files and for names to be resolved, made as they are needed; of the usual few, names that hang take all."""
+"""For files, made as they are needed; of the usual few, a disk or a keyring that hangs for one account takes all."""
 
 
 def _load(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Config:

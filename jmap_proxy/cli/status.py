@@ -15,22 +15,17 @@ from rich.text import Text
 from jmap_proxy.addresses import parse_address
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.options import run, with_config, with_log_level
+from jmap_proxy.doctor.running import ask_proxy
 from jmap_proxy.errors import StoreError
 from jmap_proxy.origins import Origin
 from jmap_proxy.status.overview import AccountStatus, account_status, clock_warnings, foretold_ends, in_words
 from jmap_proxy.tokens.losses import Loss
-from jmap_proxy.tokens.report import TokenReport  # noqa: TC001 - msgspec reads the annotation below
 
 if TYPE_CHECKING:
     from jmap_proxy.config import Config
+    from jmap_proxy.tokens.report import TokenReport
 
 ASK = aiohttp.ClientTimeout(total=2)
-
-
-class _Ready(msgspec.Struct):
-    """What is used of the answer of /readyz; anything else on that port is no proxy of ours."""
-
-    accounts: dict[str, TokenReport]
 
 
 @click.command(short_help="Show how the accounts are doing.")
@@ -90,15 +85,8 @@ async def _ask_proxy(config: Config) -> dict[str, TokenReport] | None:
     address = parse_address("listen.admin", config.listen.admin)
     if address is None or not address.port:
         return None
-    proxy = Origin("http", address.host, address.port)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=ASK) as session,
-            session.get(f"{proxy}/readyz", allow_redirects=False) as response,
-        ):
-            return msgspec.json.decode(await response.read(), type=_Ready).accounts
-    except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    async with aiohttp.ClientSession(timeout=ASK) as session:
+        return await ask_proxy(session, Origin("http", address.host, address.port))
 
 
 def _print_table(accounts: dict[str, AccountStatus], now: float) -> None:
@@ -112,6 +100,11 @@ def _print_table(accounts: dict[str, AccountStatus], now: float) -> None:
             account.state.value,
             in_words(account.expires_at, now),
             in_words(account.next_refresh_at, now),
-            Text(account.last_error or "-"),
+            Text(_shown(account.last_error) or "-"),
         )
     Console(soft_wrap=False).print(table)
+
+
+def _shown(text: str) -> str:
+    """What a terminal shows and does not obey: any program can be on the admin port, or write a line of the store's."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

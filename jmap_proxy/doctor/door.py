@@ -17,8 +17,8 @@ import aiohttp
 import msgspec
 
 from jmap_proxy.addresses import parse_address
+from jmap_proxy.aside import aside
 from jmap_proxy.doctor.answers import read_answer
-from jmap_proxy.doctor.aside import aside
 from jmap_proxy.doctor.finding import Finding, error, ok, warning
 from jmap_proxy.errors import HostRefused, KeyRefused, OriginRefused
 from jmap_proxy.origins import Origin

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from jmap_proxy.doctor.aside import aside
+from jmap_proxy.aside import aside
 from jmap_proxy.doctor.certificate import look_at_certificate
 from jmap_proxy.doctor.door import Knocked, judge_knocks, knock, look_at_address, ways_of
 from jmap_proxy.doctor.finding import Finding, Level, info, ok, redacted, warning
@@ -76,7 +76,7 @@ async def _ask_doors(installation: Installation, looks: Looks) -> Live:
     admin = next((way for way in ways if way.key == "listen.admin"), None)
     time = aiohttp.ClientTimeout(total=looks.limit)
     async with aiohttp.ClientSession(timeout=time, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False) as http:
-        live = None if admin is None else await looks.take("a running proxy", ask_proxy(http, admin), None)
+        live = None if admin is None else await looks.take("a running proxy", ask_proxy(http, admin.origin), None)
         knocks = await asyncio.gather(
             *(looks.take(f"{way.key} ({way.origin})", _knock(http, way), None) for way in ways)
         )

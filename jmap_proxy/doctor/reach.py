@@ -9,7 +9,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jmap_proxy.doctor.aside import aside
+from jmap_proxy.aside import aside
 from jmap_proxy.doctor.finding import Finding, error
 from jmap_proxy.doctor.tls_trouble import judge_handshake
 

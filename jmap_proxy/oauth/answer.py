@@ -38,6 +38,9 @@ CLIENT_REFUSED = frozenset(
 NOT_NOW = frozenset({"temporarily_unavailable"})
 """Error codes by which the provider says that it has not done anything."""
 
+LATER = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+"""Statuses that ask to come again, whatever the body says."""
+
 GRANT_GONE = frozenset({"invalid_grant"})
 KNOWN_ERRORS = frozenset(
     {
@@ -73,7 +76,7 @@ def parse_token_answer(status: int, headers: Mapping[str, str], body: bytes, *, 
     error = fields.get("error")
     known = error if isinstance(error, str) and error in KNOWN_ERRORS else ""
     told = known or "no known error code"
-    if told in GRANT_GONE and not fields.get("temporary") and 400 <= status < 500:  # noqa: PLR2004
+    if told in GRANT_GONE and not fields.get("temporary") and 400 <= status < 500 and status not in LATER:  # noqa: PLR2004
         return Rejected(told, provider_time=date)
     return Transient(
         f"the token endpoint answers {status} ({told})",

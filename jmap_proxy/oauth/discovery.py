@@ -53,7 +53,7 @@ class Discovery:
             ProviderError: nothing usable was found.
         """
         cached = self._cache.get(issuer)
-        if cached is not None and self._clock() - cached[0] < MAX_AGE:
+        if cached is not None and 0 <= self._clock() - cached[0] < MAX_AGE:  # else the clock was set back
             return cached[1]
         try:
             metadata = await self._shared(issuer)

@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from jmap_proxy.errors import AnswerLost, ProviderError
-from jmap_proxy.origins import locate
+from jmap_proxy.origins import check_text, parse_origin
+from jmap_proxy.unread import Connector
 
 if TYPE_CHECKING:
     import ssl
@@ -53,7 +54,7 @@ def provider_session(tls: ssl.SSLContext | None = None) -> aiohttp.ClientSession
         tls: Whom to trust, None for whom the system trusts.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=tls or True, limit=0, force_close=True),
+        connector=Connector(ssl=tls or True, limit=0, force_close=True),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -170,7 +171,8 @@ def check_endpoint(url: str) -> None:
             fragment (RFC 6749 §3.1, §3.2), control characters.
     """
     try:
-        origin, _ = locate(url, url)
+        check_text(url)
+        origin = parse_origin(url)
     except ValueError as error:
         raise ProviderError(f"{url[:LONGEST_SHOWN]!a}: {error}", hint="give an https URL") from None
     if not origin.is_safe_for_secrets:

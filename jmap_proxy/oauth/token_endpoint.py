@@ -136,6 +136,15 @@ class TokenEndpoint:
         except ProviderError as error:
             self._discovery.doubt(client.issuer)
             return Transient(str(error), error.retry_after, answer_lost=isinstance(error, AnswerLost))
-        if answer.status in MOVED:
+        outcome = parse_token_answer(answer.status, answer.headers, answer.body, now=self._clock())
+        if answer.status in MOVED or _is_of_somebody_else(outcome):
             self._discovery.doubt(client.issuer)
-        return parse_token_answer(answer.status, answer.headers, answer.body, now=self._clock())
+        return outcome
+
+
+def _is_of_somebody_else(outcome: Outcome) -> bool:
+    """Whether nothing in an answer is a token endpoint's: one that has moved can leave a web page in its place.
+
+    Who says when to come again is there.
+    """
+    return isinstance(outcome, Transient) and not outcome.error and outcome.retry_after is None

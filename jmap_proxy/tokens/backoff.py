@@ -1,7 +1,7 @@
 """How long not to try: full-jitter exponential back-off with Retry-After, and the cool-down. Pure: time is passed in.
 
-A moment that lies further ahead than anything that is ever waited for was noted before the clock was set back; it
-does not count any more.
+A moment that lies further ahead than what was waited for was noted before the clock was set back; it does not count
+any more.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ COOL_DOWN = 30.0
 
 COOL_DOWN_CAP = 300.0
 
+ROUNDING = 0.001
+"""Seconds by which a sum of epoch seconds may be off."""
+
 
 class BackOff:
     """Failed tries in a row, and when the next one makes sense."""
@@ -23,17 +26,18 @@ class BackOff:
     def __init__(self) -> None:
         self.failures = 0
         self.until = float("-inf")
+        self._wait = 0.0
 
     def holds(self, now: float) -> bool:
         """Whether it is too early for another try."""
-        return 0.0 < self.until - now < LONGEST + 1.0
+        return 0.0 < self.until - now <= self._wait + ROUNDING
 
     def fail(self, now: float, jitter: float, retry_after: float | None) -> float:
         """Note a failed try; the seconds to wait, as `delay` says."""
         self.failures += 1
-        wait = delay(self.failures, jitter, retry_after)
-        self.until = now + wait
-        return wait
+        self._wait = delay(self.failures, jitter, retry_after)
+        self.until = now + self._wait
+        return self._wait
 
 
 class CoolDown:
@@ -45,7 +49,7 @@ class CoolDown:
 
     def holds(self, now: float) -> bool:
         """Whether it is on."""
-        return 0.0 < self._until - now < COOL_DOWN_CAP + 1.0
+        return 0.0 < self._until - now <= self.seconds + ROUNDING
 
     def begin(self, now: float) -> None:
         """Start it; longer each time, unless the last one is long past."""

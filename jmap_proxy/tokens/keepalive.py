@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
-from jmap_proxy.tokens.window import share_of
+from jmap_proxy.tokens.window import CLOCK_TOLERANCE, share_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -53,6 +53,19 @@ def renew_at(tokens: TokenSet, idle: float) -> float:
     return tokens.obtained_at + idle * (1 - SPREAD * share_of(tokens))
 
 
+def is_due(tokens: TokenSet, idle: float, now: float) -> bool:
+    """Whether an idle account's tokens are to be renewed; those that seem to come from the future, too. Pure.
+
+    The clock must have been set back then: nobody knows how old they are, and by it they would be left alone too long.
+
+    Args:
+        tokens: The current ones.
+        idle: As `renew_at`.
+        now: Epoch seconds.
+    """
+    return not tokens.obtained_at - CLOCK_TOLERANCE <= now < renew_at(tokens, idle)
+
+
 class KeepAlive:
     """Renews the tokens of idle accounts, one after the other; none holds up the next one for long.
 
@@ -85,7 +98,7 @@ class KeepAlive:
         """Renew what is due."""
         for account, idle in list(self._accounts.values()):
             tokens = account.tokens
-            if not idle or tokens is None or not tokens.renewable or self._clock() < renew_at(tokens, idle):
+            if not idle or tokens is None or not tokens.renewable or not is_due(tokens, idle, self._clock()):
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(account.renew(), self._patience)

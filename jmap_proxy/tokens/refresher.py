@@ -145,7 +145,12 @@ class TokenRefresher:
 
     def report(self) -> TokenReport:
         """How the account is doing; holds no secret."""
-        return self._standing.report(self._clock(), unsaved=self._unsaved.tokens is not None)
+        return self._standing.report(self._clock(), unsaved=self.has_unsaved)
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether the latest tokens are in memory only, whatever else is wrong."""
+        return self._unsaved.tokens is not None
 
     @property
     def tokens(self) -> TokenSet | None:

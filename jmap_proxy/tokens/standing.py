@@ -200,9 +200,9 @@ class Standing:
             return State.NEEDS_LOGIN
         if self._failure is not None and self._failure.client_refused:
             return State.CLIENT_REFUSED
-        if self.back_off.failures:
-            return State.RETRYING
-        return State.UNSAVED if unsaved else State.OK
+        if unsaved:  # told before what passes by itself: they are lost with the process
+            return State.UNSAVED
+        return State.RETRYING if self.back_off.failures else State.OK
 
 
 def clock_time(moment: float) -> str:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from jmap_proxy.cli.accounts import Accounts, close
-from jmap_proxy.errors import ConfigError
+from jmap_proxy.errors import ConfigError, StoreError
+from jmap_proxy.sandbox import Fault
 from jmap_proxy.tokens.report import State
 
 if TYPE_CHECKING:
@@ -63,3 +64,28 @@ async def test_one_that_cannot_be_made_leaves_none(world: World) -> None:
             await accounts.make(wanted, wanted.accounts)
         assert accounts.planes == {}
         await close((await accounts.make(config, ["alice"])).values())
+
+
+async def test_what_is_in_memory_only_is_not_given_up(world: World) -> None:
+    """Whatever else is wrong, such as a provider that refuses the client since; it is when the disk has taken it."""
+    await world.sign_in()
+    await world.age(4000)
+    obstacle = world.token_file.with_suffix(".previous")
+    obstacle.unlink()
+    obstacle.mkdir()
+    async with world.assembly() as assembly:
+        accounts, config = Accounts(assembly), assembly.config
+        accounts.exchange(config, await accounts.make(config, ["alice"]))
+        refresher = accounts.refreshers[world.token_file]
+        await refresher.ensure_valid_token()
+        world.idp.faults.add("token", Fault(status=401, body=b'{"error": "invalid_client"}'))
+        await refresher.renew()
+        assert refresher.report().state is State.CLIENT_REFUSED
+        with pytest.raises(StoreError, match="could not be saved"):
+            accounts.check_saved(["alice"])
+        accounts.check_saved([])
+        obstacle.rmdir()
+        await refresher.wait_saved()
+        accounts.check_saved(["alice"])
+        await accounts.close()
+    assert (await world.stored()).generation == 2

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jmap_proxy.cli.running import running_proxy
+from jmap_proxy.doctor.running import LIMIT
 from tests.support.scripted_server import Scripted
 
 if TYPE_CHECKING:
@@ -136,6 +137,27 @@ async def test_another_program_on_the_admin_port_is_no_proxy(world: World, body:
         answer = await told(world)
     assert answer["running"] is False
     assert answer["accounts"]["alice"]["told_by"] == "store"
+
+
+async def test_another_programs_words_do_not_reach_the_terminal_as_commands(world: World) -> None:
+    """Whatever says that it is our proxy: what it tells is shown, control characters as their names."""
+    report = {"state": "retrying", "last_error": "\x1b]0;title\x07\x1b[2J\r\nalice ok"}
+    body = json.dumps({"accounts": {"alice": report}}).encode()
+    async with Scripted({"/readyz": (200, body, {})}) as other:
+        world.admin_port = int(other.origin.rpartition(":")[2])
+        world.write_config()
+        ended = await world.invoke("status")
+    assert "\\x1b[2J" in ended.out
+    assert all(each.isprintable() for each in ended.out.replace("\n", ""))
+
+
+async def test_no_more_is_read_than_a_proxy_says(world: World) -> None:
+    """A program on that port that never ends its answer does not fill the memory; what was read can make sense."""
+    endless = b'{"accounts": {}}' + b" " * (LIMIT + (4 << 20)) + b"!"
+    async with Scripted({"/readyz": (200, endless, {})}) as other:
+        world.admin_port = int(other.origin.rpartition(":")[2])
+        world.write_config()
+        assert (await told(world))["running"] is True
 
 
 @pytest.mark.parametrize("admin", ["", "127.0.0.1:0", "[::1]:1"])

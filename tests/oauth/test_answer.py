@@ -125,6 +125,8 @@ def test_invalid_grant_is_a_definite_no() -> None:
         (400, {"error": "invalid_grant", "temporary": "true"}),
         (500, {"error": "invalid_grant"}),
         (302, {"error": "invalid_grant"}),
+        (408, {"error": "invalid_grant"}),
+        (429, {"error": "invalid_grant"}),
         (401, {"error": "invalid_client"}),
         (400, {"error": "invalid_request"}),
         (400, {"error": "invalid_grant "}),
@@ -184,11 +186,12 @@ def test_any_bytes_give_an_outcome(status: int, body: bytes, retry_after: str) -
     ),
 )
 def test_only_a_definite_invalid_grant_rejects(status: int, fields: dict[str, Any]) -> None:
-    """Whatever JSON comes, nothing is raised, and Rejected means invalid_grant with a 4xx status."""
+    """Whatever JSON comes, nothing is raised, and Rejected means invalid_grant with a 4xx status, but for two."""
     outcome = parse(status, fields)
     if isinstance(outcome, Rejected):
         assert fields["error"] == "invalid_grant"
         assert 400 <= status < 500
+        assert status not in {408, 429}
         assert not fields.get("temporary")
     if isinstance(outcome, Refreshed):
         assert 200 <= status < 300

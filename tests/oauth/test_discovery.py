@@ -121,6 +121,22 @@ async def test_an_endpoint_over_plain_http_is_refused(parts: Parts, idp: Identit
     assert "plain http" in str(await refused(parts))
 
 
+@pytest.mark.parametrize("member", ["token_endpoint", "authorization_endpoint", "jwks_uri"])
+async def test_an_endpoint_with_terminal_commands_is_refused(parts: Parts, idp: IdentityProvider, member: str) -> None:
+    """An endpoint's URL stands in errors, logs and `status`; what it would do to a terminal does not get there."""
+    idp.settings.metadata_overrides = {member: f"{idp.issuer}/\x1b[2J"}
+    assert "\x1b" not in str(await refused(parts))
+
+
+async def test_metadata_from_the_future_is_asked_for_anew(parts: Parts, idp: IdentityProvider, clock: Clock) -> None:
+    """The clock was set back since: nobody knows how old it is, and it would be used for as long."""
+    clock.now += 30 * 86400
+    await parts.discovery.metadata(idp.issuer)
+    clock.now -= 30 * 86400
+    await parts.discovery.metadata(idp.issuer)
+    assert idp.metadata_requests == 2
+
+
 async def test_garbage_is_refused(parts: Parts, idp: IdentityProvider) -> None:
     """Bytes that are no JSON at both places."""
     idp.faults.add("metadata", Fault(garbage=True, count=2))

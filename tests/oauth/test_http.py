@@ -222,6 +222,11 @@ def answer_one(
         "",
         f"https://{'a' * 70}.example/",
         "https://a..example/",
+        "https://sso.example/\x1b[2J",
+        "https://sso.example/a b",
+        "https://sso.example/\r\nHost: evil.example",
+        "https://sso.example/#fragment",
+        "https://sso.example/" + "a" * 9000,
     ],
 )
 async def test_no_secret_goes_to_an_unsafe_place(session: ClientSession, url: str) -> None:

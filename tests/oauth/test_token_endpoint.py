@@ -166,3 +166,32 @@ async def test_a_token_endpoint_that_moves_is_followed(parts: Parts, idp: Identi
     assert "404" in outcome.reason
     idp.settings.metadata_overrides = {}
     assert isinstance(await parts.endpoint.refresh(tokens), Refreshed)
+
+
+@pytest.mark.parametrize("status", [101, 200, 204, 303, 400, 403, 500, 502])
+async def test_whatever_a_token_endpoint_leaves_behind_it_is_followed(
+    parts: Parts, idp: IdentityProvider, status: int
+) -> None:
+    """Where it was there can be a web page, a firewall or a gateway; the metadata is asked for anew at once."""
+    tokens, _ = await parts.sign_in()
+    asked = idp.metadata_requests
+    idp.faults.add("token", Fault(status=status, body=b"<!doctype html>", content_type="text/html"))
+    assert isinstance(await parts.endpoint.refresh(tokens), Transient)
+    assert isinstance(await parts.endpoint.refresh(tokens), Refreshed)
+    assert idp.metadata_requests == asked + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [(503, b"", {"Retry-After": "5"}), (429, b"", {"Retry-After": "5"}), (401, b'{"error": "invalid_client"}', {})],
+)
+async def test_a_token_endpoint_that_is_there_is_not_doubted(
+    parts: Parts, idp: IdentityProvider, status: int, body: bytes, headers: dict[str, str]
+) -> None:
+    """It says when to come again, or what it does not like: asking for the metadata too would only add to its load."""
+    tokens, _ = await parts.sign_in()
+    asked = idp.metadata_requests
+    idp.faults.add("token", Fault(status=status, body=body, headers=headers))
+    assert isinstance(await parts.endpoint.refresh(tokens), Transient)
+    assert isinstance(await parts.endpoint.refresh(tokens), Refreshed)
+    assert idp.metadata_requests == asked

@@ -77,6 +77,18 @@ async def test_idle_accounts_are_renewed_in_time_and_others_left_alone() -> None
     assert slept.count(PAUSE) == sum(len(account.renewals) for account in idle)
 
 
+async def test_a_clock_that_was_set_back_leaves_nobody_alone() -> None:
+    """Tokens that seem to come from the next year are renewed now, not a week after they seem to have come."""
+    clock = Clock(NOW)
+    account = Account(clock, token_set(obtained_at=NOW + 365 * DAY))
+    sleep, _ = sleeping(clock)
+    keeper = KeepAlive({"alice": (account, 7 * DAY)}, clock, sleep)
+    await keeper.go_round()
+    assert account.renewals == [NOW]
+    await keeper.go_round()
+    assert account.renewals == [NOW]
+
+
 async def test_a_provider_that_is_down_is_asked_again_in_the_next_round() -> None:
     """A failed renewal is a failed refresh as any: backed off, reported, nothing is lost."""
     bench = await make_bench(token_set(), Transient("down"), refreshed(2))

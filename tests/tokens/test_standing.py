@@ -50,10 +50,15 @@ def test_adopting_tokens_makes_all_well() -> None:
 
 @pytest.mark.parametrize(
     ("unsaved", "fails", "state"),
-    [(False, False, State.OK), (True, False, State.UNSAVED), (True, True, State.RETRYING)],
+    [
+        (False, False, State.OK),
+        (False, True, State.RETRYING),
+        (True, False, State.UNSAVED),
+        (True, True, State.UNSAVED),
+    ],
 )
 def test_states_of_a_signed_in_account(unsaved: bool, fails: bool, state: State) -> None:
-    """A refresh that fails is told before tokens that are not saved."""
+    """Tokens that are not saved, and so are lost with the process, are told before a refresh that fails."""
     standing = Standing("alice")
     standing.adopt(token_set())
     if fails:

@@ -398,3 +398,34 @@ async def test_a_note_of_a_newer_program_counts_as_open(store: FileTokenStore) -
     attempt = await store.attempt()
     assert attempt is not None
     assert attempt.concerns(token_set())
+
+
+class Rekeying:
+    """Data keys of which a newer one comes while tokens are written with the old one."""
+
+    def __init__(self) -> None:
+        self.old, self.new = DataKey.new(), DataKey.new()
+        self.is_gone = False
+        self._asked = 0
+
+    def describe(self) -> str:
+        """Tell nothing."""
+        return ""
+
+    def find(self, key_id: str) -> DataKey | None:
+        """The old one is found until it is taken away, as a rekey does at its end."""
+        known = [self.new] if self.is_gone else [self.old, self.new]
+        return next((key for key in known if key.key_id == key_id), None)
+
+    def current(self) -> DataKey:
+        """The old one, and from the second time on the new one."""
+        self._asked += 1
+        return self.old if self._asked == 1 else self.new
+
+
+def test_a_rekey_during_a_write_leaves_nothing_unreadable(folder: Path) -> None:
+    """What was sealed with the key that has just been replaced is sealed anew, before that one is taken away."""
+    keys = Rekeying()
+    write_tokens(folder, token_set(), keys)
+    keys.is_gone = True
+    assert read_tokens(folder, "alice", keys) == token_set()

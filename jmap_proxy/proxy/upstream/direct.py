@@ -1,10 +1,10 @@
 """The short way to a server: aiohttp's connections and parser without what its client does besides.
 
 `ClientSession` costs about twice what aiohttp's server half costs (measured), for things that a proxy does not use.
-Whatever relies on the client's inner names is here, pinned by the tests: of 3.14 a connector's `_factory`, `_loop`
-and `connect`; a protocol's `_payload`, `set_response_params`, `read`, `start_timeout`, and for the latter
-`_read_timeout`, `_reschedule_timeout`, `_drop_timeout`, `_on_read_timeout`; `ClientRequest` with its `connection_key`
-as what `connect` takes. Where aiohttp is another one, `sender` takes the ordinary way.
+Whatever relies on the client's inner names is here and in `unread`, pinned by the tests: of 3.14 a connector's
+`_factory`, `_loop` and `connect`; a protocol's `_payload`, `feed_data`, `set_response_params`, `read`, `start_timeout`,
+and for the latter `_read_timeout`, `_reschedule_timeout`, `_drop_timeout`, `_on_read_timeout`; `ClientRequest` with its
+`connection_key` as what `connect` takes. Where aiohttp is another one, `sender` takes the ordinary way.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from jmap_proxy import unread
 from jmap_proxy.origins import split_url
 from jmap_proxy.proxy.wire.broken_body import break_body
 from jmap_proxy.proxy.wire.framing import has_control
+from jmap_proxy.unread import Connector
 
 if TYPE_CHECKING:
     import asyncio
@@ -45,18 +46,17 @@ def is_known(version: str) -> bool:
     return version.startswith(VERSION)
 
 
-class Pool(aiohttp.TCPConnector):
+class Pool(Connector):
     """Connections that are used again only if nothing has come on them that was not asked for.
 
     aiohttp gives such an answer to whoever sends the next request on the connection, perhaps another account.
     """
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._factory = functools.partial(_connection, self._loop)
+        super().__init__(_Connection, **settings)
 
 
-class _Connection(ResponseHandler):
+class _Connection(unread.Connection):
     """A connection; not only in what it says below does it differ from aiohttp's, it also spares timers.
 
     aiohttp sets a new timer for each piece that comes, four for an answer that comes in one. Here a piece only notes
@@ -112,10 +112,6 @@ class _Connection(ResponseHandler):
         super().set_exception(exc, *cause)
         if isinstance(exc, HttpProcessingError) and self._payload is not None:
             break_body(self._payload, aiohttp.ClientPayloadError("the answer cannot be read"))
-
-
-def _connection(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
-    return _Connection(loop)
 
 
 class DirectAnswer:

@@ -302,9 +302,9 @@ async def test_the_time_that_the_server_takes_does_not_count() -> None:
         assert await upload == 200
 
 
-@pytest.mark.parametrize("number", [1, 10_000])
+@pytest.mark.parametrize("number", [1, 20])
 async def test_provisional_answers_are_passed_over(number: int) -> None:
-    """100, 102 (Cyrus) and 103, also in floods; nothing of them reaches the client."""
+    """100, 102 (Cyrus) and 103, also many at once; nothing of them reaches the client."""
     provisional = [b"100 Continue\r\n", b"102 Processing\r\nX-Early: 1\r\n", b"103 Hints\r\nLink: </x>\r\n"]
     flood = b"".join(b"HTTP/1.1 " + line + b"\r\n" for line in provisional) * number
     async with (
@@ -316,8 +316,8 @@ async def test_provisional_answers_are_passed_over(number: int) -> None:
         assert not {"Link", "X-Early"} & set(response.headers)
 
 
-async def test_provisional_answers_do_not_hold_up_what_must_come_in_time() -> None:
-    """A server that sends nothing else is given up as one that sends nothing."""
+async def test_provisional_answers_without_end_are_given_up() -> None:
+    """A server that sends nothing else, as fast as it can, would fill the memory and take all the loop's time."""
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -327,7 +327,7 @@ async def test_provisional_answers_do_not_hold_up_what_must_come_in_time() -> No
             await asyncio.sleep(0)
 
     async with raw_server(endless) as origin, exchange_with(origin) as exchange, asyncio.timeout(10):
-        with pytest.raises(UpstreamSlow):
+        with pytest.raises(UpstreamUnreachable):
             await status(exchange, Call("GET", f"{origin}/x", [], prompt=True))
 
 

@@ -40,5 +40,5 @@ async def aside(call: Callable[..., T], *args: Any, **options: Any) -> T:
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(settle, error, result)
 
-    threading.Thread(target=work, daemon=True, name="doctor").start()
+    threading.Thread(target=work, daemon=True, name="aside").start()
     return await outcome

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jmap_proxy.doctor.aside import aside
+from jmap_proxy.aside import aside
 
 
 async def test_it_gives_what_the_call_gives() -> None:
