@@ -83,10 +83,15 @@ PROVISIONAL = [
         absent=(b"evil",),
     ),
     Entry(
-        "a flood of 100, 102 and 103",
-        b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\n\r\n" * 1000 + HELLO,
+        "many of 100, 102 and 103",
+        b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\n\r\n" * 20 + HELLO,
         OK,
         body=b"hello",
+    ),
+    Entry(
+        "a flood of 100, 102 and 103",
+        b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 103 x\r\n\r\n" * 1000 + HELLO,
+        closes=True,
     ),
     Entry("102 and then nothing", b"HTTP/1.1 102 Processing\r\n\r\n", LATE),
     Entry("102 and the end", b"HTTP/1.1 102 Processing\r\n\r\n", closes=True),
