@@ -10,7 +10,7 @@ def test_only_what_harms_nothing_may_be_sent_again() -> None:
 
 
 def test_a_session_that_is_refused_tells_how() -> None:
-    """Whether it is forbidden makes a difference to `doctor` (measured: gateways answer 403 to a token that is over)."""
+    """Forbidden makes a difference to `doctor`: gateways answer 403 to a token that is over (measured)."""
     refused = UpstreamSessionRefused(403)
     assert isinstance(refused, UpstreamMalformed)
     assert refused.forbidden
