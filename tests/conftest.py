@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 settings.register_profile("jmap-proxy", deadline=None, database=None)
 settings.register_profile("fuzz", deadline=None, database=None, max_examples=int(os.environ.get("EXAMPLES", "20000")))
 settings.load_profile("jmap-proxy")
+
+
+# A shell that runs the tests in the background lets them ignore these, and with them all programs that they start.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture
