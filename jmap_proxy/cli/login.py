@@ -92,7 +92,7 @@ async def _undone_when_ended(signing_in: Coroutine[Any, Any, Result]) -> Result:
     task = asyncio.ensure_future(signing_in)
     with contextlib.suppress(RuntimeError, ValueError):  # only the main thread is told of signals
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is signal.SIG_DFL:  # nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     try:
         return await task
