@@ -131,8 +131,8 @@ class Handler:
         plane = self._planes.get(visitor.account)
         if plane is None:
             raise KeyRefused(
-                f"the key is for account {visitor.account!r}, which the configuration does not have any more",
-                hint=f"add [accounts.{visitor.account}] to the configuration again, or use another account's key",
+                f"the key is for account {visitor.account!r}, which this proxy does not serve now",
+                hint=f"a new account is served within seconds; a removed one needs [accounts.{visitor.account}] again",
             )
         with plane.uses:
             if is_session_path(request.raw_path):

@@ -226,7 +226,7 @@ async def test_a_removed_account_is_let_finish(running: Running) -> None:
         await running.take_up(bob=None)
         assert await stream.read() == b""
         status, problem = await running.session("bob")
-        assert (status, problem["hint"].startswith("add [accounts.bob]")) == (401, True)
+        assert (status, problem["hint"].endswith("needs [accounts.bob] again")) == (401, True)
         assert await rest_of(download) == BIG - 256
     assert await running.ready() == ["alice"]
 
