@@ -150,12 +150,13 @@ async def test_a_worker_that_is_told_to_end_finishes_and_is_replaced(world: Worl
     async with team(world, 2) as served, AsyncExitStack() as stack:
         api = (await served.session())[1]["apiUrl"]
         hold = asyncio.Event()
-        fault = world.mail.faults.add("api", Fault(hold=hold, count=-1))
+        faults = [world.mail.faults.add("api", Fault(hold=hold)) for _ in range(STREAMS)]
         calls = []
         for _ in range(STREAMS):  # so many that there are some on each
             client = await stack.enter_async_context(served.client())
             calls.append(asyncio.create_task(served.call(client, api)))
-        await fault.entered.wait()
+        for fault in faults:
+            await fault.entered.wait()
         os.kill(served.workers[0], signal.SIGTERM)
         hold.set()
         assert set(await asyncio.gather(*calls)) == {200}
