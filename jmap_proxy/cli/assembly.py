@@ -41,6 +41,7 @@ from jmap_proxy.tokens.keychain import Keychain, key_places
 from jmap_proxy.tokens.store import FileTokenStore
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
     from types import TracebackType
 
@@ -78,6 +79,7 @@ class Assembly:
         self.data_key = Keychain(self.state, key_places(self.state, os.environ), config.store.key)
         self.hook = SignInHook(config.hooks.on_sign_in_needed)
         self.traffic = Traffic(clock)
+        self._trust: dict[str, ssl.SSLContext] = {}
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._providers: dict[str, tuple[ProviderHttp, Discovery]] = {}
         self._connections = AsyncExitStack()
@@ -190,15 +192,21 @@ class Assembly:
     async def _provider(self, ca_file: str) -> tuple[ProviderHttp, Discovery]:
         """What all accounts that trust the same authorities share towards providers: metadata is asked for once."""
         if ca_file not in self._providers:
-            session = provider_session(client_context(ca_file))
+            session = provider_session(self._tls(ca_file))
             http = ProviderHttp(await self._connections.enter_async_context(session))
             self._providers[ca_file] = http, Discovery(http, self.clock)
         return self._providers[ca_file]
 
+    def _tls(self, ca_file: str) -> ssl.SSLContext:
+        """Whom to trust; the system's authorities are read once for both kinds of sessions."""
+        if ca_file not in self._trust:
+            self._trust[ca_file] = client_context(ca_file)
+        return self._trust[ca_file]
+
     async def _http(self, ca_file: str) -> aiohttp.ClientSession:
         """One session for all accounts that trust the same authorities."""
         if ca_file not in self._sessions:
-            session = upstream_session(client_context(ca_file))
+            session = upstream_session(self._tls(ca_file))
             self._sessions[ca_file] = await self._connections.enter_async_context(session)
         return self._sessions[ca_file]
 
