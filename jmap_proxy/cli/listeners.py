@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jmap_proxy.addresses import Address
     from jmap_proxy.cli.opening import Listening
     from jmap_proxy.config import Config, Limits
+    from jmap_proxy.proxy.fast.lane import Lane
 
     Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -53,6 +54,7 @@ class Way:
         tls: For https, None for plain http.
         open_account: The account that needs no key here, "" for none.
         path: Of the Unix socket, None for TCP.
+        lane: Begins requests in the fast way, None for no such way.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Way:
     tls: ssl.SSLContext | None = None
     open_account: str = ""
     path: Path | None = None
+    lane: Lane | None = None
 
     def is_at(self, other: Way) -> bool:
         """Whether a listener that was opened for the other way can be this way's."""
@@ -143,7 +146,7 @@ class Listeners:
         before, self._opened = self._opened, self._after(opening)
         for way in opening.ways:
             if way.name in self._opened:
-                self._opened[way.name].listener.answer = way.answer
+                self._opened[way.name].listener.serve(way.answer, way.lane)
         opening.take()
         for name, opened in before.items():
             if self._opened.get(name) is not opened:
@@ -269,12 +272,13 @@ def unix_door(config: Config, shared: Door) -> Door:
     return dataclasses.replace(shared, peers=peers, open_account=shared.open_account or only)
 
 
-def own_way(config: Config, name: str, answer: Answer) -> Way:
+def own_way(config: Config, name: str, answer: Answer, lane: Lane | None = None) -> Way:
     """The way in by an account's own port. Pure."""
     account = config.accounts[name]
     open_account = name if account.local_auth == "none" else ""
     key = f"accounts.{name}.listen"
-    return Way(OF_ACCOUNT + name, key, account.listen, answer, config.limits.shutdown, open_account=open_account)
+    patience = config.limits.shutdown
+    return Way(OF_ACCOUNT + name, key, account.listen, answer, patience, open_account=open_account, lane=lane)
 
 
 def _scheme(way: Way) -> str:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from jmap_proxy.cli.listeners import Answer, Way
+    from jmap_proxy.proxy.fast.lane import Lane
 
 
 class Listening(Protocol):
     """A `Listener`, or what stands in its place."""
 
-    answer: Answer
+    def serve(self, answer: Answer, lane: Lane | None = None) -> None:
+        """See `Listener.serve`."""
 
     async def open(self, host: str, port: int) -> str:
         """See `Listener.open`. Raises OSError."""

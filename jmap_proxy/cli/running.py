@@ -225,15 +225,18 @@ class RunningProxy:
     def _ways(self, config: Config, tls: ssl.SSLContext | None) -> list[Way]:
         listen, patience = config.listen, config.limits.shutdown
         door = shared_door(config, self._assembly.local_keys.account_of)
-        answer, unix = self._handler.at(door), self._handler.at(unix_door(config, door))
-        open_account = door.open_account
+        unix = unix_door(config, door)
+        at, lane = self._handler.at, self._handler.lane
+        open_account, fast = door.open_account, lane(door)
+        path = unix_path(self._assembly.state, listen.unix)
         ways = [
-            Way("http", "listen.http", listen.http, answer, patience, open_account=open_account),
-            Way("https", "listen.https", listen.https, answer, patience, tls, open_account=open_account),
+            Way("http", "listen.http", listen.http, at(door), patience, None, open_account, lane=fast),
+            Way("https", "listen.https", listen.https, at(door), patience, tls, open_account, lane=fast),
             Way("admin", "listen.admin", listen.admin, self._admin, ADMIN_PATIENCE),
-            Way("unix", "listen.unix", "", unix, patience, path=unix_path(self._assembly.state, listen.unix)),
+            Way("unix", "listen.unix", "", at(unix), patience, path=path, lane=lane(unix)),
         ]
-        own = (own_way(config, name, self._handler.at(own_door(config, name, door))) for name in config.accounts)
+        doors = {name: own_door(config, name, door) for name in config.accounts}
+        own = (own_way(config, name, at(each), lane(each)) for name, each in doors.items())
         return [way for way in (*ways, *own) if self._role.is_first or way.name != "admin"]
 
 

@@ -29,7 +29,8 @@ async def forward(forwarding: Forwarding) -> web.StreamResponse:
     arriving = ArrivingBody(request.content, forwarding.bounds.body_idle, lambda: _go_on(request))
     body = await _body(forwarding, arriving)
     fields = to_upstream(request.headers.items())
-    call = Call(request.method, target.url, fields, body, prompt=request.method in REPEATABLE)
+    prompt, begun = request.method in REPEATABLE, forwarding.begun
+    call = Call(request.method, target.url, fields, body, prompt=prompt, begun=begun)
     try:
         async with forwarding.plane.exchange.send(call) as upstream:
             return await relay(forwarding, upstream)

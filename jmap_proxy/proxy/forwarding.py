@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.session.session import Session
     from jmap_proxy.proxy.session.sessions import Sessions
     from jmap_proxy.proxy.session.target import Target
-    from jmap_proxy.proxy.upstream.exchange import Exchange
+    from jmap_proxy.proxy.upstream.exchange import Begun, Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Forwarding:
         target: Where it goes.
         bounds: What it may cost.
         passage: Is told when its answer begins.
+        begun: Where it has been sent on already.
     """
 
     request: web.BaseRequest
@@ -74,3 +75,4 @@ class Forwarding:
     target: Target
     bounds: Bounds
     passage: Passage
+    begun: Begun | None = None

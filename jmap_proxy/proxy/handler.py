@@ -22,6 +22,7 @@ from jmap_proxy.errors import (
 from jmap_proxy.proxy.door.access import is_from_browser
 from jmap_proxy.proxy.door.cors import cors_fields, is_preflight, preflight_fields
 from jmap_proxy.proxy.events.event_source import forward_events
+from jmap_proxy.proxy.fast.lane import Lane
 from jmap_proxy.proxy.forward import forward
 from jmap_proxy.proxy.forwarding import Forwarding
 from jmap_proxy.proxy.passage import SESSION, Passage, Unobserved
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from jmap_proxy.proxy.door.access import Visitor
     from jmap_proxy.proxy.door.door import Door
+    from jmap_proxy.proxy.fast.crossing import Crossing
     from jmap_proxy.proxy.forwarding import Bounds, Plane
     from jmap_proxy.proxy.passage import Observer
     from jmap_proxy.proxy.session.session import Session
@@ -77,6 +79,10 @@ class Handler:
         """What answers the requests of a listener with this door."""
         return functools.partial(self.answer, door)
 
+    def lane(self, door: Door) -> Lane:
+        """What begins API calls by a listener with this door, in the fast way."""
+        return Lane(door, self._planes, self._observer, functools.partial(self.carry_on, door))
+
     def end_streams(self, account: str | None = None) -> None:
         """End the event streams and WebSockets of an account, or all, which would not end by themselves."""
         self._streams.end(account)
@@ -92,15 +98,28 @@ class Handler:
     async def answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; errors come as RFC 9457 problem details."""
         passage = Passage(self._observer)
-        response = await self._answer_anyhow(door, request, passage)
+        return await self._answer_anyhow(door, request, passage, self._answer_newcomer(door, request, passage))
+
+    async def carry_on(self, door: Door, request: web.BaseRequest, crossing: Crossing) -> web.StreamResponse:
+        """Answer one request that has been let in and sent on already."""
+        route, passage = crossing.route, crossing.passage
+        forwarding = Forwarding(
+            request, route.visitor, route.plane, route.session, route.target, self.bounds, passage, crossing.begun
+        )
+        return await self._answer_anyhow(door, request, passage, forward(forwarding))
+
+    async def _answer_anyhow(
+        self, door: Door, request: web.BaseRequest, passage: Passage, answering: Awaitable[web.StreamResponse]
+    ) -> web.StreamResponse:
+        response = await self._answer_in_any_case(door, request, passage, answering)
         passage.answer(response.status)
         return response
 
-    async def _answer_anyhow(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
+    async def _answer_in_any_case(
+        self, door: Door, request: web.BaseRequest, passage: Passage, answering: Awaitable[web.StreamResponse]
+    ) -> web.StreamResponse:
         try:
-            if is_preflight(request.method, request.headers):
-                return _answer_preflight(door, request)
-            return await self._answer_visitor(_enter(door, request, passage), request, passage)
+            return await answering
         except JmapProxyError as error:
             _log_error(request, error)
             passage.fail(error)
@@ -126,6 +145,11 @@ class Handler:
             unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
             passage.fail(unforeseen)
             return _problem(door, request, unforeseen)
+
+    async def _answer_newcomer(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
+        if is_preflight(request.method, request.headers):
+            return _answer_preflight(door, request)
+        return await self._answer_visitor(_enter(door, request, passage), request, passage)
 
     async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         plane = self._planes.get(visitor.account)

@@ -18,9 +18,12 @@ from jmap_proxy.proxy.wire.cut import cut
 from jmap_proxy.proxy.wire.headers import to_client
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jmap_proxy.proxy.door.access import Visitor
     from jmap_proxy.proxy.forwarding import Forwarding
     from jmap_proxy.proxy.upstream.sender import Answer
+    from jmap_proxy.proxy.wire.headers import Field
 
 SMALL = 64 << 10
 """Bytes of an answer that is sent in one go."""
@@ -76,9 +79,9 @@ async def relay(forwarding: Forwarding, upstream: Answer) -> web.StreamResponse:
     return response
 
 
-def answer_fields(upstream: Answer, visitor: Visitor) -> list[tuple[str, str]]:
+def answer_fields(headers: Mapping[str, str], visitor: Visitor) -> list[Field]:
     """The header fields of an answer for the client, but for its framing and Location."""
-    return [*to_client(upstream.headers.items()), VARY, *cors_fields(visitor.web_origin)]
+    return [*to_client(headers.items()), VARY, *cors_fields(visitor.web_origin)]
 
 
 async def _comes_at_once(upstream: Answer) -> bool:
@@ -102,7 +105,7 @@ def _head(forwarding: Forwarding, upstream: Answer, *, whole: bool) -> web.Strea
     length = upstream.content_length
     kind = web.Response if whole else web.StreamResponse
     response = kind(status=upstream.status, reason=upstream.reason)
-    response.headers.extend(answer_fields(upstream, forwarding.visitor))
+    response.headers.extend(answer_fields(upstream.headers, forwarding.visitor))
     if length is not None and upstream.status not in NO_BODY and not whole:
         response.content_length = length
     if not forwarding.request.content.is_eof():

@@ -6,7 +6,7 @@ import asyncio
 
 
 class Uses:
-    """The uses of a thing; each is a context."""
+    """The uses of a thing; each is a context, or goes from `begin` to `end`."""
 
     __slots__ = ("_count", "_ended")
 
@@ -14,13 +14,21 @@ class Uses:
         self._count = 0
         self._ended: asyncio.Event | None = None
 
-    def __enter__(self) -> None:
+    def begin(self) -> None:
+        """One more."""
         self._count += 1
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """One less."""
         self._count -= 1
         if not self._count and self._ended is not None:
             self._ended.set()
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     async def over(self) -> None:
         """Wait until there is none; to be called once nobody can begin another."""

@@ -37,15 +37,20 @@ SESSION = {
 
 
 class Tokens:
-    """A scripted TokenSource: gives its tokens one after the other, or raises `error`."""
+    """A scripted TokenSource: gives its tokens one after the other, or raises `error`.
 
-    def __init__(self, *tokens: str, error: JmapProxyError | None = None) -> None:
+    With `at_once` nobody has to wait for one that is there.
+    """
+
+    def __init__(self, *tokens: str, error: JmapProxyError | None = None, at_once: bool = False) -> None:
         self.tokens = list(tokens or ("good",))
         self.error = error
+        self.at_once = at_once
         self.calls: list[str] = []
 
     def token_now(self) -> str | None:
-        """None: whoever wants one has to ask."""
+        """The first one left, or None: whoever wants one has to ask."""
+        return self.tokens[0] if self.at_once and self.error is None else None
 
     async def ensure_valid_token(self) -> str:
         """The first one left."""
@@ -147,6 +152,7 @@ async def proxy_to(
         handler = Handler({"alice": Plane(exchange, sessions)}, bounds or Bounds(), observer)
         door = door or Door({KEY: "alice", "orphan": "bob"}.get)
         listener = Listener(handler.at(door), patience=patience, **listening)
+        listener.serve(handler.at(door), handler.lane(door))
         proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens)
         try:
             yield proxy

@@ -10,6 +10,7 @@ from jmap_proxy.proxy.listener.listener import BACKLOG
 
 if TYPE_CHECKING:
     from jmap_proxy.cli.listeners import Answer
+    from jmap_proxy.proxy.fast.lane import Lane
 
 SPREADS = sys.platform == "linux"
 """Whether the kernel spreads connections over sockets with one address (SO_REUSEPORT of socket(7)).
@@ -23,19 +24,17 @@ class Bound:
     """Stands where a `Listener` does that answers for itself.
 
     Args:
-        answer: Of no use here.
         places: How many workers there are to be.
         spreads: Whether each gets a socket of its own for an address; see `SPREADS`.
-
-    Attributes:
-        answer: As above.
     """
 
-    def __init__(self, answer: Answer, places: int, *, spreads: bool = SPREADS) -> None:
-        self.answer = answer
+    def __init__(self, places: int, *, spreads: bool = SPREADS) -> None:
         self._spreads = spreads
         self._shared: list[socket.socket] = []
         self._own: list[dict[tuple[str, int], socket.socket]] = [{} for _ in range(places)]
+
+    def serve(self, answer: Answer, lane: Lane | None = None) -> None:
+        """See `Listener.serve`: the workers do."""
 
     async def open(self, host: str, port: int) -> str:
         """See `Listener.open`. Raises OSError."""

@@ -98,7 +98,7 @@ class Crew(Role):
 
     def listener(self, way: Way, limits: Limits) -> Listening:
         """See `Role`: all but the admin listener is bound for the workers."""
-        return listener_of(way, limits) if way.name == "admin" else Bound(way.answer, self._size)
+        return listener_of(way, limits) if way.name == "admin" else Bound(self._size)
 
     def admin(self, answer: Answer) -> Answer:
         """See `Role`: the workers are asked first."""

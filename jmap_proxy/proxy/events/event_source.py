@@ -124,7 +124,7 @@ class _Stream:
                 limit.reschedule(None)
                 if upstream.status != HTTPStatus.OK or not _is_events(upstream):
                     return await relay(forwarding, upstream)
-                self._response.headers.extend(answer_fields(upstream, forwarding.visitor))
+                self._response.headers.extend(answer_fields(upstream.headers, forwarding.visitor))
                 forwarding.passage.answer(upstream.status)
                 await self._response.prepare(forwarding.request)
                 await self._pass_on(upstream, limit)

@@ -1,35 +1,28 @@
-"""Clients' connections: aiohttp's, with what it lacks. Whatever relies on aiohttp's inner names is here.
+"""Clients' connections: aiohttp's, with what it lacks.
 
-Its own, seen in 3.14 and pinned by the tests: `_messages`, `_request_count`, `_waiter`, `_upgraded`, `_payload_parser`,
-`_lingering_time`, `_request_in_progress`, `_close`, `_force_close`; a server's `_loop`, `_kwargs`;
-a writer's `_headers_buf`, `_headers_written`.
+Whatever relies on the inner names of aiohttp's server is here and in `server`. Here, of 3.14 and pinned by the tests:
+`_messages`, `_request_count`, `_waiter`, `_upgraded`, `_payload_parser`, `_lingering_time`, `_request_in_progress`,
+`_close`, `_force_close`, `_paused`, `_task_handler`, `_keepalive_handle`, `_next_keepalive_close_time`,
+`_process_keepalive`, `_parser`, and a parser's `message_consumed`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
-from aiohttp.http import SERVER_SOFTWARE, StreamWriter
+from aiohttp.http import RawRequestMessage
 
-from jmap_proxy.errors import HeadTimeout, JmapProxyError, RequestMalformed, TooManyConnections
+from jmap_proxy.errors import JmapProxyError, RequestMalformed
 from jmap_proxy.proxy.wire.broken_body import break_body
-from jmap_proxy.proxy.wire.framing import has_control, is_utf8
-from jmap_proxy.proxy.wire.problem import problem_bytes, problem_response
+from jmap_proxy.proxy.wire.problem import problem_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiohttp import StreamReader
-    from aiohttp.abc import AbstractStreamWriter
-    from multidict import CIMultiDict
 
-    from jmap_proxy.proxy.listener.admission import Admission
-
-    Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    from jmap_proxy.proxy.listener.server import Server
 
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection of a client is kept."""
@@ -43,34 +36,6 @@ MOST_READ_AWAY = 16 << 20
 LARGE = 64 << 10
 """Bytes of a request body that is not read away just to keep its connection."""
 
-LONGEST_FIELD = 32 << 10
-"""Bytes of a request line or header field."""
-
-MOST_FIELDS = 128
-"""Header fields of a request."""
-
-
-SERVER = "jmap-proxy"
-"""In answers that no server has written."""
-
-
-class _WithoutContents(logging.Filter):
-    """aiohttp logs malformed requests with their bytes, which can hold a key; only that it happened is kept.
-
-    That is no error of the proxy, and whoever sends nonsense shall not fill the log with errors.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None
-        record.exc_text = None
-        if record.msg.startswith("Error handling request"):
-            record.levelno, record.levelname = logging.INFO, "INFO"
-        return True
-
-
-_server_log = logging.getLogger("jmap_proxy.http")
-_server_log.addFilter(_WithoutContents())
-
 
 class Connection(web.RequestHandler):
     """A client's connection.
@@ -79,7 +44,7 @@ class Connection(web.RequestHandler):
     and word to a body whose bytes have become unreadable.
     """
 
-    __slots__ = ("_awaited", "_away", "_away_done", "_garbled", "_heard", "_latest_body", "_server")
+    __slots__ = ("_awaited", "_away", "_away_done", "_garbled", "_heard", "_is_free", "_latest_body", "_server")
 
     def __init__(self, server: Server, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -90,6 +55,7 @@ class Connection(web.RequestHandler):
         self._garbled = False
         self._away = 0
         self._away_done: asyncio.Future[None] | None = None
+        self._is_free = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, or tell its client that there is no place."""
@@ -115,7 +81,7 @@ class Connection(web.RequestHandler):
         between = body is None or body.is_eof()
         super().data_received(data)
         if self._request_count != count:
-            self._awaited = False
+            self._awaited = self._is_free = False
             self._server.admission.head_came(self)
             self._take_latest_body()
         elif data and between and not self._heard_head():
@@ -165,6 +131,7 @@ class Connection(web.RequestHandler):
             resp.force_close()
         resp, left = await super().finish_response(request, resp, start_time)
         if not self._messages:
+            self._is_free = not left and bool(resp.keep_alive) and request.content.is_eof()
             self._server.admission.rest(self)
         if not (left or resp.keep_alive or self._upgraded) and self._may_still_send(request):
             await self._linger()
@@ -219,70 +186,47 @@ class Connection(web.RequestHandler):
         if self._away > MOST_READ_AWAY and self._away_done is not None and not self._away_done.done():
             self._away_done.set_result(None)
 
+    # For who answers a request without aiohttp's `start`, which waits at `_waiter` for a message.
 
-class Server(web.Server):
-    """A server of such connections.
+    def is_free(self) -> bool:
+        """Whether all requests have been answered, and a next one may come."""
+        return self._is_free and not (self._messages or self._close or self._force_close or self._paused)
 
-    Args:
-        answer: Answers a request.
-        admission: Says which connections are taken.
-        most: Connections at a time, for those that are refused to be told.
-        patience: Seconds for a head, for those that are late to be told.
+    def receive_quietly(self, data: bytes) -> None:
+        """Pass bytes to the parser, and do not let aiohttp know until `go_on`."""
+        waiter, self._waiter = self._waiter, None
+        Connection.data_received(self, data)
+        self._waiter = waiter
 
-    Attributes:
-        closing: Whether it is about to end, and no time is to be spent on clients that might have more to say.
-    """
+    def go_on(self) -> None:
+        """Let aiohttp answer what has come."""
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    def __init__(self, answer: Answer, admission: Admission, *, most: int, patience: float) -> None:
-        super().__init__(
-            answer,
-            request_factory=self._request,
-            handler_cancellation=True,  # a client that leaves ends the upstream exchange
-            access_log=None,
-            logger=_server_log,
-            auto_decompress=False,
-            keepalive_timeout=KEEP_ALIVE,
-            lingering_time=LINGER,
-            max_line_size=LONGEST_FIELD,
-            max_field_size=LONGEST_FIELD,
-            max_headers=MOST_FIELDS,
-        )
-        self.admission = admission
-        self.closing = False
-        self.full = problem_bytes(TooManyConnections(most))
-        self.late = problem_bytes(HeadTimeout(patience))
+    def latest(self) -> tuple[RawRequestMessage, StreamReader] | None:
+        """The request that has come last, and that nobody answers yet; None if it was malformed."""
+        message, body = self._messages[-1]
+        return (message, body) if isinstance(message, RawRequestMessage) else None
 
-    def __call__(self) -> web.RequestHandler:
-        """A new connection."""
-        return Connection(self, loop=self._loop, **self._kwargs)
+    def request_of(self, message: RawRequestMessage, body: StreamReader) -> web.BaseRequest:
+        """The request, as it is seen by who answers it."""
+        return self._server.request(message, body, self)
 
-    def _request(
-        self,
-        message: Any,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        _writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, Writer(protocol, self._loop), task, self._loop)
+    def drop_latest(self) -> None:
+        """Let aiohttp not answer the request that has come last, and that was the only one."""
+        self._is_free = True
+        self._messages.pop()
+        if self._parser is not None:
+            self._parser.message_consumed()
 
+    def work(self) -> None:
+        """A request is being answered."""
+        self._awaited, self._heard = False, True
+        self._server.admission.head_came(self)
 
-class Writer(StreamWriter):
-    """A writer that sends field bytes that are not UTF-8 as they came; aiohttp's leaves them out.
-
-    Such are file names in Content-Disposition of servers that still send ISO 8859-1 (RFC 9110 §5.5).
-    Nor does it name aiohttp and Python, with their versions, to everybody who asks (RFC 9110 §10.2.4).
-    """
-
-    async def write_headers(self, status_line: str, headers: CIMultiDict[str]) -> None:
-        """Keep the head to be sent with the first bytes of the body. Raises ValueError for control characters."""
-        if headers.get("Server") == SERVER_SOFTWARE:
-            headers["Server"] = SERVER
-        if is_utf8("".join(headers.values())):
-            await super().write_headers(status_line, headers)
-            return
-        lines = [status_line, *(f"{name}: {value}" for name, value in headers.items())]
-        if has_control(lines):
-            raise ValueError("control character in a header field")
-        self._headers_buf = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-        self._headers_written = False
+    def rest(self) -> None:
+        """The request has been answered: begin to wait for the next one, for so long."""
+        self._next_keepalive_close_time = until = self._loop.time() + KEEP_ALIVE
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
+        self._server.admission.rest(self)

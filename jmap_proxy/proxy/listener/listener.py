@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 import structlog
 
 from jmap_proxy.errors import Refused
 from jmap_proxy.proxy.listener.admission import SHARE, Admission
-from jmap_proxy.proxy.listener.connections import Server
+from jmap_proxy.proxy.listener.server import Server
+from jmap_proxy.proxy.upstream.direct import is_known
 from jmap_proxy.proxy.wire.framing import check_framing, is_last
 from jmap_proxy.proxy.wire.problem import problem_response
 from jmap_proxy.request_id import begin_request
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from jmap_proxy.proxy.listener.connections import Answer
+    from jmap_proxy.proxy.fast.lane import Lane
+    from jmap_proxy.proxy.listener.fast_connection import FastConnection
+    from jmap_proxy.proxy.listener.server import Answer
 
 LAST_BYTES = 2.0
 """Seconds that a finished answer gets to reach its client when the listener is closed."""
@@ -55,7 +60,7 @@ class Listener:
 
     Attributes:
         admission: The connections.
-        answer: Answers a request; may be exchanged at any time.
+        answer: Answers a request; to be exchanged by `serve`.
     """
 
     def __init__(
@@ -84,6 +89,16 @@ class Listener:
         }
         if tls is not None:
             self._settings |= {"ssl": tls, "ssl_handshake_timeout": head, "ssl_shutdown_timeout": LAST_BYTES}
+
+    def serve(self, answer: Answer, lane: Lane | None = None) -> None:
+        """Answer from now on by others.
+
+        Args:
+            answer: Answers a request.
+            lane: Begins what can be answered in the fast way; not used where aiohttp is not the one that is known.
+        """
+        self.answer = answer
+        self._server.lane = lane if is_known(aiohttp.__version__) else None
 
     async def open(self, host: str, port: int) -> str:
         """Start to listen; port 0 lets the kernel choose.
@@ -116,8 +131,11 @@ class Listener:
         for sockets in self._sockets:
             sockets.close()
         self._server.closing = True
-        if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=self._patience)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await self._server.crossings.over()  # what does not end by itself is in flight then
+                while self._in_flight:
+                    await asyncio.wait(self._in_flight)
         for task in self._in_flight:
             task.cancel()
         if self._rounds is not None:
@@ -144,6 +162,15 @@ class Listener:
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
         begin_request()  # aiohttp has made the task for this request alone
+        begun = cast("FastConnection", request.protocol).take_begun()
+        if begun is None:
+            return await self._answer_new(request)
+        try:
+            return self._finished(request, await begun.carry_on(request))
+        finally:
+            begun.close()
+
+    async def _answer_new(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             check_framing(request.method, request.version, request.headers)
         except Refused as error:
@@ -151,7 +178,9 @@ class Listener:
             response: web.StreamResponse = problem_response(error)
             response.force_close()
             return response
-        response = await self.answer(request)
+        return self._finished(request, await self.answer(request))
+
+    def _finished(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         if self._server.closing or is_last(request.headers):
             response.force_close()
         return response

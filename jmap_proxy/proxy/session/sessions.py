@@ -63,6 +63,9 @@ class Sessions:
         url: Where the Session is asked for.
         policy: What the account allows.
         clock: Epoch seconds.
+
+    Attributes:
+        latest: The latest Session, None as long as there is none.
     """
 
     def __init__(
@@ -77,13 +80,13 @@ class Sessions:
         self._exchange = exchange
         self._url = url
         self._policy = policy
-        self._latest: Session | None = None
+        self.latest: Session | None = None
         self._clock = clock
         self._fetches = SharedFetches(self._fetch, exchange.first_byte, f"Session of {account}")
 
     async def known(self) -> Session:
         """The latest Session; fetched only if there is none yet (a client may have kept URLs over a restart)."""
-        return self._latest or await self.fetch()
+        return self.latest or await self.fetch()
 
     async def fetch(self, accept: str = ACCEPT) -> Session:
         """The Session as it is now, asked for with the client's Accept (James: jmapVersion).
@@ -137,10 +140,10 @@ class Sessions:
         return f"{origin}{rest}"
 
     def _take(self, session: Session) -> None:
-        if session.dropped and (self._latest is None or self._latest.dropped != session.dropped):
+        if session.dropped and (self.latest is None or self.latest.dropped != session.dropped):
             for reason in session.dropped:
                 log.warning("capability left out of the Session", account=self._account, reason=reason)
-        self._latest = session
+        self.latest = session
 
 
 async def _read(response: Answer, clock: Callable[[], float]) -> bytes:

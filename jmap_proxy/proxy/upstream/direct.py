@@ -1,40 +1,39 @@
 """The short way to a server: aiohttp's connections and parser without what its client does besides.
 
 `ClientSession` costs about twice what aiohttp's server half costs (measured), for things that a proxy does not use.
-Whatever relies on the client's inner names is here and in `unread`, pinned by the tests: of 3.14 a connector's
-`_factory`, `_loop` and `connect`; a protocol's `_payload`, `feed_data`, `set_response_params`, `read`, `start_timeout`,
-and for the latter `_read_timeout`, `_reschedule_timeout`, `_drop_timeout`, `_on_read_timeout`; `ClientRequest` with its
-`connection_key` as what `connect` takes. Where aiohttp is another one, `sender` takes the ordinary way.
+Whatever relies on the client's inner names is here, in `connections` and in `unread`, pinned by the tests: here of 3.14
+a connector's `_loop` and `connect`; `Connection`; a protocol's `set_response_params`, `read`, `start_timeout`;
+`ClientRequest` with its `connection_key` as what `connect` takes. Where aiohttp is another one, `sender` takes the
+ordinary way.
 """
 
 from __future__ import annotations
 
 import functools
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from jmap_proxy import unread
 from jmap_proxy.origins import split_url
-from jmap_proxy.proxy.wire.broken_body import break_body
 from jmap_proxy.proxy.wire.framing import has_control
-from jmap_proxy.unread import Connector
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
     from aiohttp import StreamReader
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.client_reqrep import ConnectionKey
-    from aiohttp.connector import Connection
     from aiohttp.http import HttpVersion, RawResponseMessage
     from multidict import CIMultiDictProxy
 
     from jmap_proxy.origins import Origin
+    from jmap_proxy.proxy.upstream.connections import Asker, Pool, PooledConnection
     from jmap_proxy.proxy.wire.headers import Field
 
 VERSION = "3.14."
@@ -44,74 +43,6 @@ VERSION = "3.14."
 def is_known(version: str) -> bool:
     """Whether the inner names of this version of aiohttp are the ones that are used here. Pure."""
     return version.startswith(VERSION)
-
-
-class Pool(Connector):
-    """Connections that are used again only if nothing has come on them that was not asked for.
-
-    aiohttp gives such an answer to whoever sends the next request on the connection, perhaps another account.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(_Connection, **settings)
-
-
-class _Connection(unread.Connection):
-    """A connection; not only in what it says below does it differ from aiohttp's, it also spares timers.
-
-    aiohttp sets a new timer for each piece that comes, four for an answer that comes in one. Here a piece only notes
-    until when the other side may be silent; a timer that goes off too early waits for what is left.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
-        self._silent_until: float | None = None
-        self._silence: asyncio.TimerHandle | None = None
-        self._silence_ends = 0.0
-
-    def _reschedule_timeout(self) -> None:
-        if not self._read_timeout:
-            self._silent_until = None
-            return
-        until = self._silent_until = self._loop.time() + self._read_timeout
-        if self._silence is None or until < self._silence_ends:
-            self._set_timer(until)
-
-    def _drop_timeout(self) -> None:
-        self._silent_until = None
-
-    def _set_timer(self, at: float) -> None:
-        self._stop_timer()
-        self._silence, self._silence_ends = self._loop.call_at(at, self._look), at
-
-    def _stop_timer(self) -> None:
-        if self._silence is not None:
-            self._silence.cancel()
-            self._silence = None
-
-    def _look(self) -> None:
-        self._silence, until = None, self._silent_until
-        if until is None:
-            return
-        if self._loop.time() < until:
-            self._set_timer(until)
-        else:
-            self._on_read_timeout()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Nobody is waited for any more."""
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def is_connected(self) -> bool:
-        """Whether it is open and in step; asked before a connection is used again."""
-        return super().is_connected() and not self.should_close
-
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """Tell the answer's body too when its bytes have become unreadable: aiohttp lets it wait for ever."""
-        super().set_exception(exc, *cause)
-        if isinstance(exc, HttpProcessingError) and self._payload is not None:
-            break_body(self._payload, aiohttp.ClientPayloadError("the answer cannot be read"))
 
 
 class DirectAnswer:
@@ -173,16 +104,8 @@ class Direct:
             aiohttp.ClientError, TimeoutError, OSError: no answer.
             ValueError: a control character in the head.
         """
-        origin, target = split_url(url)
-        server = self._servers.get(origin) or self._learn(origin)
-        lines = [
-            f"{method} {target or '/'} HTTP/1.1",
-            server.host_line,
-            *[f"{name}: {value}" for name, value in fields],
-        ]
-        if has_control(lines):
-            raise ValueError("control character in a request's head")
-        data = "\r\n".join([*lines, "", ""]).encode() + body
+        server, head = self._head(method, url, fields)
+        data = b"%b\r\n%b" % (head, body)
         try:
             connection = await self._pool.connect(server.template, [], times)
         except TimeoutError:
@@ -192,6 +115,39 @@ class Direct:
         except BaseException:
             connection.close()
             raise
+
+    def prepare(self, method: str, url: str, fields: Iterable[Field]) -> Prepared:
+        """What requests to a URL have in common. Raises ValueError: as `request`."""
+        return Prepared(*self._head(method, url, fields))
+
+    def begin(self, prepared: Prepared, rest: bytes, silence: float | None, asker: Asker) -> Sent | None:
+        """Send a request at once, if a connection rests; else None, and nothing is sent.
+
+        Args:
+            prepared: The begin of its head.
+            rest: Further lines of its head, the empty one, and the body.
+            silence: Seconds that the server may be silent.
+            asker: Is told when the answer begins to come.
+        """
+        key = prepared.server.template.connection_key
+        connection = self._pool.take(key)
+        if connection is None:
+            return None
+        connection.ask(prepared.head + rest, silence, asker)
+        return Sent(self._pool, key, connection)
+
+    def _head(self, method: str, url: str, fields: Iterable[Field]) -> tuple[_Server, bytes]:
+        """The lines of a head, each with its end, but for the empty one."""
+        origin, target = split_url(url)
+        server = self._servers.get(origin) or self._learn(origin)
+        lines = [
+            f"{method} {target or '/'} HTTP/1.1",
+            server.host_line,
+            *[f"{name}: {value}" for name, value in fields],
+        ]
+        if has_control(lines):
+            raise ValueError("control character in a request's head")
+        return server, "\r\n".join([*lines, ""]).encode()
 
     def _learn(self, origin: Origin) -> _Server:
         server = self._servers[origin] = _Server(origin, self._pool._loop)  # noqa: SLF001 - see above
@@ -217,6 +173,61 @@ class _Server:
         self.host_line = f"Host: {self.template.headers['Host']}"
 
 
+class Prepared:
+    """The begin of a request's head, which many have in common. Not a dataclass: a repr would show it.
+
+    Attributes:
+        server: Where it goes.
+        head: Whole lines, the first one among them.
+    """
+
+    __slots__ = ("head", "server")
+
+    def __init__(self, server: _Server, head: bytes) -> None:
+        self.server = server
+        self.head = head
+
+
+class Sent:
+    """A request that was sent, and whose answer has not been taken yet.
+
+    It ends by `answered`, `answer` or `close`.
+    """
+
+    __slots__ = ("_key", "_pool", "connection")
+
+    def __init__(self, pool: Pool, key: ConnectionKey, connection: PooledConnection) -> None:
+        self._pool = pool
+        self._key = key
+        self.connection: PooledConnection | None = connection
+
+    def answered(self) -> None:
+        """The whole answer has been taken from the connection, which may be used again."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.answer_taken()
+            self._pool.put_back(self._key, connection)
+
+    async def answer(self) -> DirectAnswer:
+        """The answer, once its head is there; of what has come, `parse` has been told. Raises as `Direct.request`."""
+        protocol, self.connection = self.connection, None
+        if protocol is None:
+            raise aiohttp.ServerDisconnectedError
+        connection = Connection(self._pool, self._key, protocol, self._pool._loop)  # noqa: SLF001 - see above
+        try:
+            return await _hear(connection, protocol)
+        except BaseException:
+            connection.close()
+            raise
+
+    def close(self) -> None:
+        """Give the answer up, if nobody has taken it."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.ignore()
+            self._pool.put_back(self._key, connection, should_close=True)
+
+
 async def _converse(
     connection: Connection, data: bytes, *, has_answer_body: bool, silence: float | None
 ) -> DirectAnswer:
@@ -231,6 +242,10 @@ async def _converse(
     )
     protocol.transport.write(data)
     protocol.start_timeout()
+    return await _hear(connection, protocol)
+
+
+async def _hear(connection: Connection, protocol: ResponseHandler) -> DirectAnswer:
     try:
         message, content = await protocol.read()
         while HTTPStatus.CONTINUE <= message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:

@@ -20,7 +20,7 @@ import aiohttp
 from jmap_proxy.errors import TokenDelayed, UpstreamOriginRefused, UpstreamSilent, UpstreamSlow, UpstreamUnreachable
 from jmap_proxy.origins import Origin, parse_origin
 from jmap_proxy.proxy.upstream.sender import Sender
-from jmap_proxy.proxy.wire.framing import check_answer
+from jmap_proxy.proxy.wire.framing import check_answer, has_control
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Container
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from jmap_proxy.errors import UpstreamError
     from jmap_proxy.proxy.source import TokenSource
     from jmap_proxy.proxy.upstream.body import Body
+    from jmap_proxy.proxy.upstream.connections import Asker
+    from jmap_proxy.proxy.upstream.direct import Prepared, Sent
     from jmap_proxy.proxy.upstream.sender import Answer
     from jmap_proxy.proxy.wire.headers import Field
 
@@ -61,6 +63,7 @@ class Call:
     Attributes:
         timeout: Its `connect` is the exchange's.
         prompt: Whether the answer's head must come in time too; only for what can be asked again.
+        begun: Where it has been sent already.
     """
 
     method: str
@@ -69,6 +72,22 @@ class Call:
     body: Body | None = None
     timeout: aiohttp.ClientTimeout = ANSWERED
     prompt: bool = False
+    begun: Begun | None = None
+
+
+class Begun:
+    """A request that was sent by `Exchange.begin`. Not a dataclass: a repr would show the token.
+
+    Attributes:
+        sent: The request.
+        token: The token that it bears.
+    """
+
+    __slots__ = ("sent", "token")
+
+    def __init__(self, sent: Sent, token: str) -> None:
+        self.sent = sent
+        self.token = token
 
 
 class Sending:
@@ -132,9 +151,7 @@ class Exchange:
             UpstreamRefusedToken: 401 also with the second token.
             UpstreamMalformed: the answer's head is ambiguous.
         """
-        origin = parse_origin(call.url)
-        if origin not in self._allowed or not origin.is_safe_for_secrets:
-            raise UpstreamOriginRefused(f"{origin} may not get the token", hint="see the account's upstream_origins")
+        self._check_origin(call.url)
         answer = await self._send_with_retry(call)
         try:
             check_answer(answer.version or (1, 1), answer.status, answer.reason or "", answer.headers)
@@ -143,11 +160,45 @@ class Exchange:
             raise
         return answer
 
+    def prepare(self, method: str, url: str, fields: list[Field]) -> Prepared | None:
+        """What requests have in common that are to be sent by `begin`; None where all go the way of `ask`.
+
+        Raises:
+            UpstreamOriginRefused: as `ask`.
+            ValueError: a control character in the head.
+        """
+        self._check_origin(url)
+        return self._sender.prepare(method, url, fields)
+
+    def begin(self, prepared: Prepared, body: bytes, asker: Asker) -> Begun | None:
+        """Send a request at once; None, and nothing is sent, where a token or a connection is to be waited for.
+
+        Args:
+            prepared: By this exchange.
+            body: All of it.
+            asker: Is told when the answer begins to come; a 401 as well.
+        """
+        token = self._source.token_now()
+        if token is None or has_control((token,)):
+            return None
+        rest = b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (token.encode(), len(body), body)
+        sent = self._sender.begin(prepared, rest, ANSWERED.sock_read, asker)
+        return None if sent is None else Begun(sent, token)
+
+    def _check_origin(self, url: str) -> None:
+        origin = parse_origin(url)
+        if origin not in self._allowed or not origin.is_safe_for_secrets:
+            raise UpstreamOriginRefused(f"{origin} may not get the token", hint="see the account's upstream_origins")
+
     async def _send_with_retry(self, call: Call) -> Answer:
         due = self._due()
-        token = self._source.token_now() or await self._in_time(due, self._source.ensure_valid_token())
-        left = due - self._now()
-        response = await self._send(call, token, due)
+        if call.begun is None:
+            token = self._source.token_now() or await self._in_time(due, self._source.ensure_valid_token())
+            left = due - self._now()
+            response = await self._send(call, token, due)
+        else:
+            token, left = call.begun.token, self.first_byte
+            response = await self._answer(call, call.begun.sent.answer(), due)
         if response.status != HTTPStatus.UNAUTHORIZED:
             return response
         response.close()
@@ -171,7 +222,9 @@ class Exchange:
         now = self._now()
         end = end_of_step(due, now)
         times = aiohttp.ClientTimeout(total=call.timeout.total, connect=end - now, sock_read=call.timeout.sock_read)
-        sending = self._sender.request(call.method, call.url, fields, call.body, times)
+        return await self._answer(call, self._sender.request(call.method, call.url, fields, call.body, times), end)
+
+    async def _answer(self, call: Call, sending: Awaitable[Answer], end: float) -> Answer:
         try:
             if not call.prompt:
                 return await sending

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from jmap_proxy.proxy.upstream.direct import Pool
+from jmap_proxy.proxy.upstream.connections import Pool
 
 if TYPE_CHECKING:
     import ssl

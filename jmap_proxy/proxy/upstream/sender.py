@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from jmap_proxy.proxy.upstream import direct
+from jmap_proxy.proxy.upstream.connections import Pool
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from jmap_proxy.proxy.upstream.body import Body
+    from jmap_proxy.proxy.upstream.connections import Asker
     from jmap_proxy.proxy.wire.headers import Field
 
 SMALL = 64 << 10
@@ -77,7 +79,7 @@ class Sender:
         self._http = http
         wanted = direct.is_known(aiohttp.__version__) if short is None else short
         pool = http.connector
-        self._direct = direct.Direct(pool) if wanted and isinstance(pool, direct.Pool) else None
+        self._direct = direct.Direct(pool) if wanted and isinstance(pool, Pool) else None
 
     async def request(
         self, method: str, url: str, fields: list[Field], body: Body | None, times: aiohttp.ClientTimeout
@@ -108,6 +110,18 @@ class Sender:
             raise
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             return await self._direct.request(method, url, fields, data, times)
+
+    def prepare(self, method: str, url: str, fields: list[Field]) -> direct.Prepared | None:
+        """What requests have in common that are to be sent by `begin`; None where there is no short way.
+
+        Raises:
+            ValueError: as `request`.
+        """
+        return None if self._direct is None else self._direct.prepare(method, url, fields)
+
+    def begin(self, prepared: direct.Prepared, rest: bytes, silence: float | None, asker: Asker) -> direct.Sent | None:
+        """Send a request at once, or not at all; see `Direct.begin`."""
+        return None if self._direct is None else self._direct.begin(prepared, rest, silence, asker)
 
     async def _ordinary(
         self, method: str, url: str, fields: list[Field], body: Body | None, times: aiohttp.ClientTimeout

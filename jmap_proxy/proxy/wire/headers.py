@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 Field = tuple[str, str]
 """A header field's name and value."""
 
+SERVER = "jmap-proxy"
+"""In answers in which no server has named itself."""
+
 HOP_BY_HOP = frozenset(
     {
         "connection",

@@ -23,7 +23,7 @@ async def nobody(_request: web.BaseRequest) -> web.StreamResponse:
 @pytest.fixture(params=[pytest.param(True, marks=LINUX), False])
 async def bound(request: pytest.FixtureRequest) -> Bound:
     """Give one for three places, with and without sockets of their own."""
-    return Bound(nobody, 3, spreads=request.param)
+    return Bound(3, spreads=request.param)
 
 
 def port_of(origin: str) -> int:

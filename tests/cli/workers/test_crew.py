@@ -107,7 +107,7 @@ async def test_workers_that_cannot_even_be_started() -> None:
 
 async def test_a_socket_of_a_place_without_a_worker_takes_no_connections() -> None:
     """While a worker is not replaced for long, its share comes to the others."""
-    given_up, bound = list[int](), Bound(nobody, 2)
+    given_up, bound = list[int](), Bound(2)
 
     async def sleep(seconds: float) -> None:
         if seconds:

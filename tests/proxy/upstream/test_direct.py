@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.upstream.direct import Direct, DirectAnswer, Pool, is_known
+from jmap_proxy.proxy.upstream.connections import Pool
+from jmap_proxy.proxy.upstream.direct import Direct, DirectAnswer, is_known
 from tests.proxy.support import raw_server
 
 TIMES = aiohttp.ClientTimeout(total=None, connect=5, sock_read=5)
@@ -117,7 +118,7 @@ def test_a_piece_sets_no_timer_of_its_own(pieces: int) -> None:
     class Counting(asyncio.SelectorEventLoop):
         def call_at(self, when: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
             nonlocal calls
-            calls += "_Connection._look" in getattr(callback, "__qualname__", "")
+            calls += "PooledConnection._look" in getattr(callback, "__qualname__", "")
             return super().call_at(when, callback, *args, **kwargs)
 
     async def in_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

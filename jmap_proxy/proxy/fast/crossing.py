@@ -1,0 +1,135 @@
+"""An API call that has been sent on, from there to its answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from jmap_proxy.errors import UpstreamMalformed
+from jmap_proxy.proxy.fast.known_answer import KnownAnswer, is_plain
+from jmap_proxy.proxy.relay import answer_fields
+from jmap_proxy.proxy.wire.framing import check_answer
+from jmap_proxy.proxy.wire.known_head import END
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from jmap_proxy.proxy.fast.route import Route
+    from jmap_proxy.proxy.passage import Passage
+    from jmap_proxy.proxy.upstream.exchange import Begun
+
+    CarryOn = Callable[[web.BaseRequest, "Crossing"], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger("jmap_proxy.proxy")
+
+
+class Client(Protocol):
+    """The connection that a call came by."""
+
+    def can_answer(self) -> bool:
+        """Whether it may be answered by a connection that goes on."""
+
+    def answer(self, data: bytes) -> None:
+        """Send the answer: the call has come to its end."""
+
+    def carry_on(self) -> None:
+        """Let a request be made of the call, to be answered by `Crossing.carry_on`."""
+
+    def drop(self) -> None:
+        """End at once; the crossing is closed."""
+
+
+class Crossing:
+    """A call on its way. It ends by its answer or by `close`.
+
+    Args:
+        route: Of the call.
+        passage: Is told when the answer begins.
+        client: Gets the answer.
+        carry_on: Answers in the ordinary way.
+
+    Attributes:
+        route: As above.
+        passage: As above.
+        begun: What was sent; set by who sends it.
+    """
+
+    __slots__ = ("_carry_on", "_client", "_is_over", "begun", "passage", "route")
+
+    begun: Begun
+
+    def __init__(self, route: Route, passage: Passage, client: Client, carry_on: CarryOn) -> None:
+        self.route = route
+        self.passage = passage
+        self._client = client
+        self._carry_on = carry_on
+        self._is_over = False
+
+    def heard(self, data: bytes) -> None:
+        """See `Asker`. What is not one whole plain answer goes on in the ordinary way, with what has come of it."""
+        try:
+            known, start = self._recognise(data)
+            if known is None:
+                self._client.carry_on()
+            else:
+                self._answer(known.for_client(data, start))
+        except Exception:  # nobody else would tell the client
+            log.exception("unforeseen error")
+            self._client.drop()
+
+    async def carry_on(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer in the ordinary way."""
+        return await self._carry_on(request, self)
+
+    def close(self) -> None:
+        """Give up what has not come yet."""
+        self.begun.sent.close()
+        self._end()
+
+    def _recognise(self, data: bytes) -> tuple[KnownAnswer | None, int]:
+        """The kind of answer that it is, and where its body begins; None where it is not to be sent on from here."""
+        known = self.route.answer
+        if known is not None and self._client.can_answer():
+            start = known.start_of_body(data)
+            if start:
+                return known, start
+        return self._learn(data)
+
+    def _answer(self, data: bytes) -> None:
+        self.begun.sent.answered()
+        self._end()
+        self.passage.answer(HTTPStatus.OK)
+        self._client.answer(data)
+
+    def _learn(self, data: bytes) -> tuple[KnownAnswer | None, int]:
+        """Let the parser read and the rules decide."""
+        connection = self.begun.sent.connection
+        if not data or connection is None:
+            return None, 0
+        connection.parse(data)
+        message = connection.whole_answer()
+        if message is None or not self._client.can_answer():
+            return None, 0
+        start = data.find(END) + len(END)
+        headers = message.headers
+        if not is_plain(message, headers, len(data) - start):
+            return None, 0
+        try:
+            check_answer(message.version, message.code, message.reason, headers)
+            fields = answer_fields(headers, self.route.visitor)
+            known = KnownAnswer(data[:start], message.reason, fields)
+        except (UpstreamMalformed, ValueError):
+            return None, 0
+        if known.start_of_body(data) != start:
+            return None, 0
+        self.route.answer = known
+        return known, start
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self.route.plane.uses.end()

@@ -1,0 +1,76 @@
+"""Answers whose heads are known: what the client gets for each of them. Pure."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from jmap_proxy.proxy.wire.headers import SERVER
+from jmap_proxy.proxy.wire.known_head import KnownHead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiohttp.http import RawResponseMessage
+    from multidict import MultiMapping
+
+    from jmap_proxy.proxy.wire.headers import Field
+
+ONCE = ("Content-Length", "Content-Type", "Date")
+"""Fields that must be there: for one that is not, aiohttp would make one up each time."""
+
+NEVER = ("Location", "Transfer-Encoding")
+"""Fields that are more than passed on."""
+
+_HOLE = "\0"
+
+
+def is_plain(message: RawResponseMessage, headers: MultiMapping[str], length: int) -> bool:
+    """Whether an answer is one of those that are sent on as they are: 200, with a body of `length` bytes."""
+    return (
+        message.code == HTTPStatus.OK
+        and message.version == (1, 1)
+        and not message.should_close
+        and not message.upgrade
+        and not any(name in headers for name in NEVER)
+        and all(len(headers.getall(name, ())) == 1 for name in ONCE)
+        and headers["Content-Length"] == str(length)
+    )
+
+
+class KnownAnswer:
+    """A plain answer, and those that differ from it in nothing but date and body.
+
+    Args:
+        head: Its own.
+        reason: Phrase of its status line.
+        fields: Header fields of the answer to the client, but for its framing.
+
+    Raises:
+        ValueError: it is not of a form that can be known again.
+    """
+
+    __slots__ = ("_head", "_pieces")
+
+    def __init__(self, head: bytes, reason: str, fields: Iterable[Field]) -> None:
+        self._head = KnownHead(head, dated=True)
+        names, lines = set[str](), [f"HTTP/1.1 {HTTPStatus.OK:d} {reason}"]
+        for name, value in fields:
+            names.add(name.lower())
+            lines.append(f"{name}: {_HOLE if name.lower() == 'date' else value}")
+        lines.append(f"Content-Length: {_HOLE}")
+        if "server" not in names:
+            lines.append(f"Server: {SERVER}")
+        pieces = "\r\n".join([*lines, "", ""]).encode("ascii").split(_HOLE.encode())
+        before, between, after = pieces  # ValueError: there is not the one date
+        self._pieces = before, between, after
+
+    def start_of_body(self, data: bytes) -> int:
+        """Where the body begins in bytes that are one whole answer with such a head; 0 if they are not."""
+        return self._head.start_of_body(data)
+
+    def for_client(self, data: bytes, start: int) -> bytes:
+        """The answer to the client. It is the one that `start_of_body` was asked about last."""
+        before, between, after = self._pieces
+        body = data[start:]
+        return b"".join((before, self._head.date, between, b"%d" % len(body), after, body))
