@@ -5,6 +5,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from aiohttp.http import SERVER_SOFTWARE
+from multidict import CIMultiDict
+
 from jmap_proxy.proxy.wire.headers import SERVER
 from jmap_proxy.proxy.wire.known_head import KnownHead
 
@@ -54,13 +57,11 @@ class KnownAnswer:
 
     def __init__(self, head: bytes, reason: str, fields: Iterable[Field]) -> None:
         self._head = KnownHead(head, dated=True)
-        names, lines = set[str](), [f"HTTP/1.1 {HTTPStatus.OK:d} {reason}"]
-        for name, value in fields:
-            names.add(name.lower())
-            lines.append(f"{name}: {_HOLE if name.lower() == 'date' else value}")
-        lines.append(f"Content-Length: {_HOLE}")
-        if "server" not in names:
-            lines.append(f"Server: {SERVER}")
+        headers = CIMultiDict([*fields, ("Content-Length", _HOLE)])
+        if headers.setdefault("Server", SERVER_SOFTWARE) == SERVER_SOFTWARE:  # as `listener.server.Writer` has it
+            headers["Server"] = SERVER
+        lines = [f"HTTP/1.1 {HTTPStatus.OK:d} {reason}"]
+        lines += [f"{name}: {_HOLE if name.lower() == 'date' else value}" for name, value in headers.items()]
         pieces = "\r\n".join([*lines, "", ""]).encode("ascii").split(_HOLE.encode())
         before, between, after = pieces  # ValueError: there is not the one date
         self._pieces = before, between, after
