@@ -78,7 +78,7 @@ class Lane:
 
         Args:
             route: By this lane, of the call's head.
-            body: All of it.
+            body: All of it; the ordinary way sends an empty one without its length.
             client: Gets the answer.
         """
         passage = Passage(self._observer)
@@ -88,7 +88,7 @@ class Lane:
             begun = (
                 route.plane.exchange.begin(route.prepared, body, crossing) if self._holds(route, len(body)) else None
             )
-        except JmapProxyError:
+        except (JmapProxyError, ValueError):  # ValueError: a token that cannot be encoded
             return None  # the ordinary way says why
         if begun is None:
             return None
@@ -100,7 +100,7 @@ class Lane:
         """Whether a route can be taken now by a call with so many bytes. Raises JmapProxyError."""
         visitor, plane = route.visitor, route.plane
         return (
-            length <= min(SMALL, route.session.max_size_request)
+            0 < length <= min(SMALL, route.session.max_size_request)
             and plane.sessions.latest is route.session
             and self._planes.get(visitor.account) is plane
             and (not visitor.key or self._door.account_of(visitor.key) == visitor.account)

@@ -56,6 +56,7 @@ NO_CALLS: dict[str, dict[str, Any]] = {
     "chunked": {"fields": {"Content-Length": None, "transfer-encoding": "chunked"}},
     "another coding": {"fields": {"Content-Length": None, "Transfer-Encoding": "gzip"}},
     "not UTF-8": {"fields": {"X-A": "\udcff"}},
+    "not UTF-8 in what would not go on": {"fields": {"Cookie": "\udcff"}},
     "a control character": {"fields": {"X-A": "a\x0bb"}},
     "a wrong key": {"fields": {"Authorization": "Bearer wrong"}},
     "no key": {"fields": {"Authorization": None}},
@@ -204,6 +205,13 @@ async def test_a_body_that_is_larger_than_the_server_takes_is_not_sent(length: i
         assert await here.client.heard() == "answer"
 
 
+async def test_a_call_without_a_body_is_not_sent() -> None:
+    """What such a one looks like to the server, the ordinary way says."""
+    async with world() as here:
+        await refuse(here, b"")
+        assert await here.sent() == []
+
+
 async def test_a_body_that_is_large_is_not_sent_in_one_go() -> None:
     """However large the server takes it."""
     async with world() as here:
@@ -292,9 +300,11 @@ async def test_nothing_is_sent_without_a_token() -> None:
         assert here.source.calls == ["ensure"]  # by `sent`
 
 
-@pytest.mark.parametrize("token", ["a\r\nX-A: b", "a\nb", "a\0", "\x7f"], ids=["field", "LF", "NUL", "DEL"])
-async def test_no_token_is_sent_that_would_be_more_than_one(token: str) -> None:
-    """A control character ends the call here as it does in the ordinary way."""
+@pytest.mark.parametrize(
+    "token", ["a\r\nX-A: b", "a\nb", "a\0", "\x7f", "a\udcff"], ids=["field", "LF", "NUL", "DEL", "surrogate"]
+)
+async def test_no_token_is_sent_that_cannot_be_one(token: str) -> None:
+    """A control character, or what cannot be encoded, ends the call here as it does in the ordinary way."""
     async with world() as here:
         route = here.known_route()
         here.source.tokens[:] = [token]
