@@ -88,6 +88,8 @@ OTHERS: dict[str, list[bytes | None]] = {
     "no type": [WHOLE.replace(b"Content-Type", b"X-Type")],
     "two dates": [answer(b"first", f"Date: {DATE}")],
     "a date of another form": [WHOLE.replace(b" GMT", b" UTC")],
+    "a tab before the length": [WHOLE.replace(b": 5", b":\t5")],
+    "a tab before the date": [WHOLE.replace(b"Date: ", b"Date:\t")],
     "an empty date": [WHOLE.replace(DATE.encode(), b"")],
     "a date that is dropped": [answer(b"first", "Connection: date")],
     "a field that is not ASCII": [answer(b"first", "X-A: ü")],
