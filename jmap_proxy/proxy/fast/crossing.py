@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from jmap_proxy.errors import UpstreamMalformed
+from jmap_proxy.errors import JmapProxyError, UpstreamMalformed
 from jmap_proxy.proxy.fast.known_answer import KnownAnswer, is_plain
 from jmap_proxy.proxy.relay import answer_fields
 from jmap_proxy.proxy.wire.framing import check_answer
 from jmap_proxy.proxy.wire.known_head import END
+from jmap_proxy.proxy.wire.problem import problem_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,8 +40,8 @@ class Client(Protocol):
     def carry_on(self) -> None:
         """Let a request be made of the call, to be answered by `Crossing.carry_on`."""
 
-    def drop(self) -> None:
-        """End at once; the crossing is closed."""
+    def fail(self, data: bytes) -> None:
+        """Send the last answer of this connection, and end it; that closes the crossing."""
 
 
 class Crossing:
@@ -72,14 +73,18 @@ class Crossing:
     def heard(self, data: bytes) -> None:
         """See `Asker`. What is not one whole plain answer goes on in the ordinary way, with what has come of it."""
         try:
-            known, start = self._recognise(data)
-            if known is None:
+            known = self.route.answer
+            answer = known.for_client(data) if known is not None and self._client.can_answer() else None
+            answer = answer or self._learn(data)
+            if answer is None:
                 self._client.carry_on()
             else:
-                self._answer(known.for_client(data, start))
-        except Exception:  # nobody else would tell the client
+                self._answer(answer)
+        except Exception as error:  # nobody else would tell the client
             log.exception("unforeseen error")
-            self._client.drop()
+            unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
+            self._client.fail(problem_bytes(unforeseen))
+            self.passage.fail(unforeseen)
 
     async def carry_on(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer in the ordinary way."""
@@ -90,44 +95,34 @@ class Crossing:
         self.begun.sent.close()
         self._end()
 
-    def _recognise(self, data: bytes) -> tuple[KnownAnswer | None, int]:
-        """The kind of answer that it is, and where its body begins; None where it is not to be sent on from here."""
-        known = self.route.answer
-        if known is not None and self._client.can_answer():
-            start = known.start_of_body(data)
-            if start:
-                return known, start
-        return self._learn(data)
-
     def _answer(self, data: bytes) -> None:
         self.begun.sent.answered()
         self._end()
         self.passage.answer(HTTPStatus.OK)
         self._client.answer(data)
 
-    def _learn(self, data: bytes) -> tuple[KnownAnswer | None, int]:
-        """Let the parser read and the rules decide."""
+    def _learn(self, data: bytes) -> bytes | None:
+        """Let the parser read and the rules decide. Returns the answer to the client, None if it is not plain."""
         connection = self.begun.sent.connection
         if not data or connection is None:
-            return None, 0
+            return None
         connection.parse(data)
         message = connection.whole_answer()
         if message is None or not self._client.can_answer():
-            return None, 0
+            return None
         start = data.find(END) + len(END)
         headers = message.headers
         if not is_plain(message, headers, len(data) - start):
-            return None, 0
+            return None
         try:
             check_answer(message.version, message.code, message.reason, headers)
-            fields = answer_fields(headers, self.route.visitor)
-            known = KnownAnswer(data[:start], message.reason, fields)
+            known = KnownAnswer(data[:start], message.reason, answer_fields(headers, self.route.visitor))
         except (UpstreamMalformed, ValueError):
-            return None, 0
-        if known.start_of_body(data) != start:
-            return None, 0
-        self.route.answer = known
-        return known, start
+            return None
+        answer = known.for_client(data)
+        if answer is not None:
+            self.route.answer = known
+        return answer
 
     def _end(self) -> None:
         if not self._is_over:

@@ -66,12 +66,10 @@ class KnownAnswer:
         before, between, after = pieces  # ValueError: there is not the one date
         self._pieces = before, between, after
 
-    def start_of_body(self, data: bytes) -> int:
-        """Where the body begins in bytes that are one whole answer with such a head; 0 if they are not."""
-        return self._head.start_of_body(data)
-
-    def for_client(self, data: bytes, start: int) -> bytes:
-        """The answer to the client. It is the one that `start_of_body` was asked about last."""
+    def for_client(self, data: bytes) -> bytes | None:
+        """The answer to the client for bytes that are one whole answer of this kind; None if they are not."""
+        start = self._head.start_of_body(data)
+        if not start:
+            return None
         before, between, after = self._pieces
-        body = data[start:]
-        return b"".join((before, self._head.date, between, b"%d" % len(body), after, body))
+        return b"".join((before, self._head.date, between, b"%d" % (len(data) - start), after, data[start:]))

@@ -85,14 +85,14 @@ class Lane:
         passage.kind, passage.account = API, route.visitor.account
         crossing = Crossing(route, passage, client, self._carry_on)
         try:
-            begun = (
-                route.plane.exchange.begin(route.prepared, body, crossing) if self._holds(route, len(body)) else None
-            )
+            if not self._holds(route, len(body)):
+                return None
+            begun = route.plane.exchange.begin(route.prepared, body, crossing)
         except (JmapProxyError, ValueError):  # ValueError: a token that cannot be encoded
             return None  # the ordinary way says why
         if begun is None:
             return None
-        crossing.begun = begun
+        crossing.begun = begun  # nothing is heard before the loop's next round
         route.plane.uses.begin()
         return crossing
 

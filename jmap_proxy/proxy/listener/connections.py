@@ -195,8 +195,10 @@ class Connection(web.RequestHandler):
     def receive_quietly(self, data: bytes) -> None:
         """Pass bytes to the parser, and do not let aiohttp know until `go_on`."""
         waiter, self._waiter = self._waiter, None
-        Connection.data_received(self, data)
-        self._waiter = waiter
+        try:
+            Connection.data_received(self, data)
+        finally:
+            self._waiter = waiter
 
     def go_on(self) -> None:
         """Let aiohttp answer what has come."""
@@ -215,6 +217,7 @@ class Connection(web.RequestHandler):
     def drop_latest(self) -> None:
         """Let aiohttp not answer the request that has come last, and that was the only one."""
         self._is_free = True
+        self._latest_body = None  # nobody reads it
         self._messages.pop()
         if self._parser is not None:
             self._parser.message_consumed()

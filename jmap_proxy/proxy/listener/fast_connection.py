@@ -6,6 +6,7 @@ in the ordinary way; if it has been sent on by then, that goes on with the answe
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jmap_proxy.proxy.listener.connections import KEEP_ALIVE, LARGE, Connection
@@ -25,7 +26,7 @@ LOST = -1
 class FastConnection(Connection):
     """Such a connection. A `Client` of crossings: one at a time."""
 
-    __slots__ = ("_begun", "_behind", "_call", "_crossing", "_owed", "_route")
+    __slots__ = ("_begun", "_behind", "_call", "_crossing", "_held", "_owed", "_route")
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -33,7 +34,9 @@ class FastConnection(Connection):
         """Bytes of a body that the parser waits for: with 0 it stands between two messages. Or `LOST` for ever."""
         self._route: Route | None = None
         self._crossing: Crossing | None = None
-        self._call = self._behind = b""
+        self._call = b""
+        self._behind: deque[bytes] = deque()
+        self._held = 0
         self._begun: Crossing | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -85,6 +88,12 @@ class FastConnection(Connection):
         self.rest()
         self._catch_up()
 
+    def fail(self, data: bytes) -> None:
+        """See `Client`."""
+        if self.transport is not None and self._crossing is not None:
+            self.transport.write(data)
+        self.force_close()
+
     def carry_on(self) -> None:
         """See `Client`. The parser gets what has come, so that there is a request to answer."""
         self._begun, self._crossing = self._crossing, None
@@ -93,9 +102,10 @@ class FastConnection(Connection):
         self._catch_up()
 
     def _wait_behind(self, data: bytes) -> None:
-        """Keep what comes while a call is on its way; not without end."""
-        self._behind += data
-        if len(self._behind) > LARGE and self.transport is not None:
+        """Keep what comes while a call is on its way; not without end. How long a head takes is counted afterwards."""
+        self._behind.append(data)
+        self._held += len(data)
+        if self._held > LARGE and self.transport is not None:
             self.transport.pause_reading()
 
     def _begin(self, lane: Lane, route: Route, data: bytes, start: int) -> bool:
@@ -109,13 +119,13 @@ class FastConnection(Connection):
         return True
 
     def _catch_up(self) -> None:
-        """With what has come meanwhile."""
-        if not self._behind:
-            return
-        data, self._behind = self._behind, b""
-        if len(data) > LARGE and self.transport is not None:
-            self.transport.resume_reading()
-        self.data_received(data)
+        """Take what has come meanwhile, as it came, until the next call is on its way."""
+        while self._behind and self._crossing is None:
+            data = self._behind.popleft()
+            if self._held > LARGE >= self._held - len(data) and self.transport is not None:
+                self.transport.resume_reading()
+            self._held -= len(data)
+            self.data_received(data)
 
     def _receive(self, data: bytes) -> None:
         """Pass bytes to the parser, and let aiohttp answer what has come."""
@@ -126,7 +136,7 @@ class FastConnection(Connection):
         """Pass bytes to the parser; if they are a whole API call, learn from it and send it on."""
         start = self._parse(data)
         latest = self.latest() if start else None
-        if latest is not None:
+        if latest is not None and latest[0].method == "POST":
             route = lane.route(self.request_of(*latest), data[:start])
             if route is not None and self._begin(lane, route, data, start):
                 self.drop_latest()

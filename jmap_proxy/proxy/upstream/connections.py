@@ -7,6 +7,7 @@ connector's `_factory`, `_conns`, `_acquired`, `_keepalive_timeout`, `_release`;
 
 from __future__ import annotations
 
+import select
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,7 +47,8 @@ class Pool(unread.Connector):
             return None
         protocol, since = resting[0]
         patience = self._keepalive_timeout
-        if not protocol.is_connected() or (patience is not None and monotonic() - since > patience):
+        late = patience is not None and monotonic() - since > patience
+        if late or protocol.writing_paused or not protocol.is_connected():
             return None
         resting.popleft()
         if not resting:
@@ -72,6 +74,7 @@ class PooledConnection(unread.Connection):
         self._silence: asyncio.TimerHandle | None = None
         self._silence_ends = 0.0
         self._asker: Asker | None = None
+        self._news: select.poll | None = None
 
     def ask(self, data: bytes, silence: float | None, asker: Asker) -> None:
         """Send a request; what comes next is told to `asker`, and not to the parser.
@@ -106,8 +109,8 @@ class PooledConnection(unread.Connection):
     def answer_taken(self) -> None:
         """The answer that was asked for has come: no more is waited for."""
         self._silent_until = None
-        if self._buffer:
-            self._buffer.clear()
+        self._payload = None
+        self._buffer.clear()
 
     def data_received(self, data: bytes) -> None:
         """Tell who asks, or else the parser."""
@@ -153,8 +156,26 @@ class PooledConnection(unread.Connection):
         super().connection_lost(exc)
 
     def is_connected(self) -> bool:
-        """Whether it is open and in step; asked before a connection is used again."""
-        return super().is_connected() and not self.should_close
+        """Whether it is open and in step; asked before a connection is used again.
+
+        The socket is asked too. A connection is used again in the very round of the loop in which it has become free,
+        and its end, or what was not asked for, may have come before the next round would see it.
+        """
+        if not super().is_connected() or self.should_close:
+            return False
+        if self._has_news():
+            self.force_close()
+        return not self.should_close
+
+    def _has_news(self) -> bool:
+        """Whether something can be read that the loop has not read."""
+        if self._news is None:
+            connection = None if self.transport is None else self.transport.get_extra_info("socket")
+            if connection is None:
+                return False
+            self._news = select.poll()
+            self._news.register(connection.fileno(), select.POLLIN)
+        return bool(self._news.poll(0))
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """Tell the answer's body too when its bytes have become unreadable: aiohttp lets it wait for ever."""

@@ -81,7 +81,7 @@ class Listening:
     """A `Client` that notes what it is told.
 
     Attributes:
-        told: In the order in which it came: "answer", "carry on", "drop".
+        told: In the order in which it came: "answer", "carry on", "fail".
         answered: The bytes of the answers.
         may_answer: What it says if it is asked.
     """
@@ -105,9 +105,10 @@ class Listening:
         """See `Client`."""
         self._note("carry on")
 
-    def drop(self) -> None:
+    def fail(self, data: bytes) -> None:
         """See `Client`."""
-        self._note("drop")
+        self.answered.append(data)
+        self._note("fail")
 
     async def heard(self) -> str:
         """What it was told, once that has come."""

@@ -191,7 +191,7 @@ async def test_a_client_that_cannot_be_answered_here_is_answered_in_the_ordinary
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["first", "later"])
 async def test_an_unforeseen_error_ends_the_connection(is_known: bool) -> None:
-    """It is logged; the client does not wait for ever, and nothing stays in use."""
+    """It is logged; the client is told and does not wait for ever, and nothing stays in use."""
     async with world() as here:
         route = here.known_route()
         if is_known:
@@ -200,10 +200,11 @@ async def test_an_unforeseen_error_ends_the_connection(is_known: bool) -> None:
         here.observer.error = RuntimeError("broken")
         with capture_logs() as logs:
             crossing = here.must_begin(route)
-            assert await here.client.heard() == "drop"
+            assert await here.client.heard() == "fail"
         assert [(entry["event"], entry["log_level"]) for entry in logs] == [("unforeseen error", "error")]
-        assert len(here.client.answered) == is_known
-        crossing.close()  # as who is dropped does
+        assert here.client.answered[is_known].startswith(b"HTTP/1.1 500 ")
+        assert b"Connection: close" in here.client.answered[is_known]
+        crossing.close()  # as who ends does
         assert here.uses() == 0
         here.observer.error = None
         here.must_begin(route)
@@ -212,12 +213,12 @@ async def test_an_unforeseen_error_ends_the_connection(is_known: bool) -> None:
 
 
 async def test_an_error_of_ours_is_unforeseen_here_too() -> None:
-    """There is no request by which to tell the client."""
+    """Nothing but an answer can come of a call that has been sent on."""
     async with world() as here:
         here.observer.error = JmapProxyError("broken")
         with capture_logs() as logs:
             here.must_begin(here.known_route())
-            assert await here.client.heard() == "drop"
+            assert await here.client.heard() == "fail"
         assert [entry["event"] for entry in logs] == ["unforeseen error"]
         assert here.uses() == 0
 
