@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from aiohttp.http import RawResponseMessage
 
 
+INTERIM = frozenset(range(100, 200)) - {101}
+"""Statuses of answers that another one follows (RFC 9110 §15.2)."""
+
+
 class Asker(Protocol):
     """Who waits for an answer."""
 
@@ -115,11 +119,13 @@ class PooledConnection(unread.Connection):
     def data_received(self, data: bytes) -> None:
         """Tell who asks, or else the parser."""
         asker = self._asker
-        if asker is None:
-            super().data_received(data)
-        else:
+        if asker is not None:
             self._asker = None
             asker.heard(data)
+            return
+        super().data_received(data)
+        if self._buffer and self._buffer[-1][0][0].code in INTERIM:
+            self._reschedule_timeout()  # aiohttp takes its end for the end of the waiting
 
     def _reschedule_timeout(self) -> None:
         if not self._read_timeout:

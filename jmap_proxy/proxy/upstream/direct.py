@@ -249,7 +249,6 @@ async def _hear(connection: Connection, protocol: ResponseHandler) -> DirectAnsw
     try:
         message, content = await protocol.read()
         while HTTPStatus.CONTINUE <= message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
-            protocol.start_timeout()  # aiohttp takes the end of an interim answer for the end of the waiting
             message, content = await protocol.read()
     except HttpProcessingError as error:
         raise aiohttp.ClientPayloadError(f"the answer's head cannot be read: {error.code}") from None

@@ -112,6 +112,14 @@ async def test_a_server_that_says_nothing(sender: Sender) -> None:
     assert len(server.heads) == 1
 
 
+async def test_a_server_that_says_nothing_after_an_interim_answer(sender: Sender) -> None:
+    """It has bought no more time than `sock_read` by that."""
+    async with serving(once(b"HTTP/1.1 102 Processing\r\n\r\n")) as server:
+        with pytest.raises(TimeoutError):
+            await ask(sender, server, times=IMPATIENT)
+        await server.left.wait()
+
+
 async def test_a_server_that_stops_in_the_middle_of_a_head(sender: Sender) -> None:
     """Its first bytes buy no more time than `sock_read`."""
     async with serving(once(b"HTTP/1.1 200 OK\r\nContent-")) as server:
