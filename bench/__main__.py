@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.machine import choose_cores, describe, raise_file_limit, versions
 from bench.plot import svg_of
 from bench.results import Results
-from bench.scenarios import accounts, api, events, expiry, session, start, token, transfer, websocket
+from bench.scenarios import accounts, api, events, expiry, session, start, token, transfer, websocket, workers
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
@@ -42,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "start": start.run,
     "accounts": accounts.run,
     "token": token.run,
+    "workers": workers.run,
 }
 
 

@@ -71,9 +71,9 @@ async def sign_in(folder: Path, server: str, issuer: str, ca_file: Path) -> Home
 
 
 @asynccontextmanager
-async def serving(home: Home, core: int, log: Path) -> AsyncIterator[tuple[Pinned, str]]:
+async def serving(home: Home, core: int, log: Path, *options: str) -> AsyncIterator[tuple[Pinned, str]]:
     """`jmap-proxy serve`, and its origin."""
-    argv = [sys.executable, "-m", "jmap_proxy", "serve", "--config", str(home.config)]
+    argv = [sys.executable, "-m", "jmap_proxy", "serve", "--config", str(home.config), *options]
     async with Pinned(core, argv, log, {"JMAP_PROXY_STATE": str(home.state)}) as process:
         async with asyncio.timeout(30):
             while "listening on " not in process.said or not process.said.endswith("\n"):

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.results import COUNT, OURS, P99, RATE, Results
+from bench.results import COUNT, GAIN, OURS, P99, RATE, Results
 from bench.targets import BEGIN, END, Target, target_lines, with_measured
 
 
@@ -28,6 +28,14 @@ def test_less_is_better_where_it_is() -> None:
     results = Results()
     results.add("w", COUNT, OURS, 1)
     assert Target("w", COUNT, 1).measured(results) == (1, "1.00")
+
+
+def test_what_several_workers_gain_is_told() -> None:
+    """Ours by ours: more is better, and there is nobody to compare with."""
+    results = Results()
+    results.add("2 workers / 1, each with 25% of a core", GAIN, OURS, 1.8)
+    assert "| 2 workers / 1 | gain | ≥ 1.7 | 1.80 | yes |" in target_lines(results)
+    assert "| 2 workers / 1 | gain | ≥ 1.7 | not measured |  |" in target_lines(Results())
 
 
 def test_the_page_keeps_what_is_written_by_hand() -> None:
