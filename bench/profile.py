@@ -23,6 +23,7 @@ from bench.contenders.contender import CALL
 from bench.contenders.jmap_proxy import serving
 from bench.load.wrk import wrk
 from bench.machine import choose_cores
+from bench.page import PROFILE, with_block
 from bench.stage import stage
 from bench.upstream import PATHS
 from jmap_proxy.log import configure_logging, parse_levels
@@ -36,6 +37,9 @@ CONNECTIONS = 16
 HZ = 2000
 MOST = 40
 """Functions that are shown."""
+
+LEAST = 0.005
+"""Share of what the page shows."""
 
 PARTS = (
     ("knowing heads again", ("proxy/wire/known_head", "proxy/fast/known_answer")),
@@ -128,10 +132,23 @@ async def _with_stage(scheme: str, seconds: int) -> tuple[float, str, str]:
         return await _profile(ready, scheme, seconds)
 
 
+def profile_lines(cost: float, by_place: Counter[str], parts: Counter[str]) -> list[str]:
+    """What the page shows of it. Pure."""
+    lines = [f"{1e6 * cost:.0f} µs of processor time a call."]
+    for title, counts in (("system call, or library", by_place), ("part, with its system calls", parts)):
+        lines += ["", f"| {title} | share | µs |", "|---|---|---|"]
+        for name, count in counts.most_common():
+            share = count / counts.total()
+            if share >= LEAST:
+                lines.append(f"| {name} | {100 * share:.0f} % | {1e6 * cost * share:.1f} |")
+    return lines
+
+
 @click.command()
 @click.option("--scheme", type=click.Choice(["http", "https"]), default="http", show_default=True)
 @click.option("--seconds", default=5, show_default=True)
-def main(scheme: str, seconds: int) -> None:
+@click.option("--page", type=click.Path(path_type=Path, exists=True), help="Write the shares into this page too.")
+def main(scheme: str, seconds: int, page: Path | None) -> None:
     """Show where the time of API calls goes, with 16 connections."""
     configure_logging(parse_levels("warning", "warning"))
     cost, script, collapsed = uvloop.run(_with_stage(scheme, seconds))
@@ -148,6 +165,8 @@ def main(scheme: str, seconds: int) -> None:
         for name, count in counts.most_common(MOST):
             table.add_row(name, f"{100 * count / samples:.1f} %", f"{1e6 * cost * count / samples:.1f}")
         console.print(table, f"{samples} samples")
+    if page is not None:
+        page.write_text(with_block(page.read_text(), PROFILE, profile_lines(cost, by_place, parts)))
 
 
 if __name__ == "__main__":

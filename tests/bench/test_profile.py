@@ -1,4 +1,6 @@
-from bench.profile import add_up, part_of, places
+from collections import Counter
+
+from bench.profile import add_up, part_of, places, profile_lines
 
 STACKS = """\
 jmap_proxy/proxy/fast/lane.py:Lane.begin;jmap_proxy/proxy/upstream/connections.py:PooledConnection.ask 3
@@ -49,3 +51,12 @@ def test_a_part_is_told_by_the_first_place_that_fits() -> None:
 def test_time_in_the_kernel_is_told_by_system_call() -> None:
     """Whatever the kernel does for it; outside of it the innermost frame's library counts."""
     assert places(SCRIPT) == {"kernel: write": 1, "kernel: anything else": 1, "libpython3.11.so.1.0": 1}
+
+
+def test_the_page_shows_what_has_a_share() -> None:
+    """In microseconds too; what is next to nothing is left out."""
+    lines = profile_lines(20e-6, Counter({"kernel: write": 750, "libc": 249, "libm": 1}), Counter({"counting": 1}))
+    assert lines[0] == "20 µs of processor time a call."
+    assert "| kernel: write | 75 % | 15.0 |" in lines
+    assert "| counting | 100 % | 20.0 |" in lines
+    assert not any("libm" in line for line in lines)
