@@ -48,6 +48,7 @@ PARTS = (
     ("whether keys have changed", ("local_keys", "files.py", "proxy/door/")),
     ("exchange: token, what is sent", ("proxy/upstream/exchange", "proxy/upstream/sender", "proxy/upstream/direct")),
     ("the server's connection", ("proxy/upstream/", "unread", "aiohttp/connector", "aiohttp/client_proto")),
+    ("TLS", ("ssl.py",)),
     ("counting", ("proxy/passage", "proxy/uses", "status/")),
     ("the loop, and reading from sockets", ("the loop",)),
 )
