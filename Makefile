@@ -4,10 +4,10 @@
 # make fuzz   the property tests and the fuzz tests with many examples: make fuzz EXAMPLES=20000
 # make endurance  kills, many processes and a soak: seven minutes; make endurance SHARE=0.1 for a tenth of that
 # make e2e    real Cyrus, real OpenID Provider, real clients (Debian, root: installs packages with apt and npm)
-# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); eleven minutes;
+# make bench  beside Caddy, nginx, HAProxy and mitmproxy on one core (Debian, root: installs packages); fourteen minutes;
 #             a part of it, shorter: make bench ONLY=api,transfer ROUNDS=3 SECONDS=1
 #             and write it into the documentation: make bench PAGE=docs/performance.md
-# make profile  where the microseconds of an API call go
+# make profile  where the microseconds of an API call go; PAGE as with make bench
 # make picture  docs/terminal.svg anew, from a real run against the sandbox (needs curl and jq)
 # make lock   the locked dependencies anew
 # make help   this
@@ -71,7 +71,7 @@ bench: $(VENV)/.done
 SCHEME ?= http
 profile: $(VENV)/.done
 	PYTHON=$(BIN)/python bench/install.sh
-	$(BIN)/python -m bench.profile --scheme $(SCHEME)
+	$(BIN)/python -m bench.profile --scheme $(SCHEME) $(if $(PAGE),--page $(PAGE))
 
 picture: $(VENV)/.done
 	$(BIN)/python docs/picture.py

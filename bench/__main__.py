@@ -13,13 +13,13 @@ import uvloop
 from rich.console import Console
 
 from bench.machine import choose_cores, describe, raise_file_limit, versions
+from bench.page import MEASURED, measured_lines, with_block
 from bench.plot import svg_of
 from bench.results import Results
-from bench.scenarios import accounts, api, events, expiry, session, start, token, transfer, websocket
+from bench.scenarios import accounts, api, events, expiry, session, start, token, transfer, websocket, workers
 from bench.scenarios.plan import Plan
 from bench.stage import stage
 from bench.table import table_of
-from bench.targets import with_measured
 from jmap_proxy.log import configure_logging, parse_levels
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ SCENARIOS: dict[str, Scenario] = {
     "start": start.run,
     "accounts": accounts.run,
     "token": token.run,
+    "workers": workers.run,
 }
 
 
@@ -81,7 +82,7 @@ def main(only: str, rounds: int, seconds: float, out: Path, page: Path | None) -
     (out / "performance.json").write_text(json.dumps(told, indent=1) + "\n")
     (out / "performance.svg").write_text(svg_of(results))
     if page is not None:
-        page.write_text(with_measured(page.read_text(), results, {**known, **before}))
+        page.write_text(with_block(page.read_text(), MEASURED, measured_lines(results, {**known, **before})))
         page.with_suffix(".svg").write_text(svg_of(results))
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the benchmark compares with: Debian's Caddy, nginx and HAProxy, mitmproxy from PyPI, the load generator
-# wrk, and py-spy for profiles. As root on Debian; run again it only looks. What does not come from apt goes to .bench/
+# wrk, and perf for profiles. As root on Debian; run again it only looks. What does not come from apt goes to .bench/
 # (git-ignored).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -35,7 +35,7 @@ without_daemons() {
 
 install_debian() {
   local missing=() package
-  for package in caddy haproxy nginx-light openssl wrk; do
+  for package in caddy haproxy linux-perf nginx-light openssl wrk; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
@@ -46,7 +46,7 @@ install_debian() {
   quietly without_daemons apt-get install -y --no-install-recommends "${missing[@]}" || die "apt-get install failed"
 }
 
-# mitmproxy pins versions of what it depends on, so each of these has a virtual environment of its own.
+# mitmproxy pins versions of what it depends on, so it has a virtual environment of its own.
 install_from_pypi() {
   local name=$1 to=$out/$1
   if cmp -s "$here/requirements/$name.txt" "$to/.done"; then return 0; fi
@@ -59,4 +59,3 @@ install_from_pypi() {
 
 install_debian
 install_from_pypi mitmproxy
-install_from_pypi py-spy

@@ -96,9 +96,13 @@ class Pinned:
         return self._process
 
 
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, and that run."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
+    return [pid, *(each for child in children(pid) for each in _family(child))]
 
 
 def _pss(pid: int) -> int:

@@ -1,8 +1,8 @@
 """`python -m bench.profile`: where the microseconds of an API call go.
 
-py-spy looks at the running proxy a thousand times a second, from outside, at Python's frames and at those of C: system
-calls and aiohttp's parsers can be seen too. What it sees is added up by file, by function, and by function with what it
-calls. Only the loop's thread counts. It stands still while it is looked at, so that only shares are meant seriously.
+Two looks, at two proxies under the same load. `perf` samples the processor from the kernel, so that system calls and
+libraries get their true shares, whatever Python does meanwhile. `bench.sampled` says which Python functions were under
+way. Neither stops the program: py-spy does, and then nearly all that it saw were system calls.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import uvloop
@@ -19,98 +20,154 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contenders.contender import CALL
+from bench.contenders.jmap_proxy import serving
 from bench.load.wrk import wrk
-from bench.machine import TOOLS, choose_cores
+from bench.machine import choose_cores
+from bench.page import PROFILE, with_block
 from bench.stage import stage
+from bench.upstream import PATHS
 from jmap_proxy.log import configure_logging, parse_levels
+from jmap_proxy.origins import parse_origin
+from jmap_proxy.proxy.session.endpoint import local_prefix
+
+if TYPE_CHECKING:
+    from bench.stage import Stage
 
 CONNECTIONS = 16
-HZ = 1000
+HZ = 2000
 MOST = 40
 """Functions that are shown."""
 
-LOOP = "runners.py:Runner.run"
-"""Below it is all that the loop's thread does."""
+LEAST = 0.005
+"""Share of what the page shows."""
 
-_FRAME = re.compile(r"(?P<function>.*) \((?P<file>[^()]*)\)")
+PARTS = (
+    ("knowing heads again", ("proxy/wire/known_head", "proxy/fast/known_answer")),
+    ("the client's connection", ("proxy/listener/",)),
+    ("lane and crossing", ("proxy/fast/",)),
+    ("whether keys have changed", ("local_keys", "files.py", "proxy/door/")),
+    ("exchange: token, what is sent", ("proxy/upstream/exchange", "proxy/upstream/sender", "proxy/upstream/direct")),
+    ("the server's connection", ("proxy/upstream/", "unread", "aiohttp/connector", "aiohttp/client_proto")),
+    ("TLS", ("ssl.py",)),
+    ("counting", ("proxy/passage", "proxy/uses", "status/")),
+    ("the loop, and reading from sockets", ("the loop",)),
+)
+"""What files are for; the first one that fits."""
 
-
-def _frames(stack: str) -> list[tuple[str, str]]:
-    """The function and file of each frame, outermost first."""
-    found = (_FRAME.fullmatch(frame) for frame in stack.split(";"))
-    return [(match["function"], match["file"].rpartition(":")[0] or match["file"]) for match in found if match]
-
-
-def _part(file: str) -> str:
-    """The part of the program that a file is of."""
-    path = file.replace("\\", "/")
-    if "jmap_proxy/" in path:
-        return "jmap_proxy/" + path.rpartition("jmap_proxy/")[2]
-    if "aiohttp/" in path:
-        return "aiohttp/" + path.rpartition("aiohttp/")[2]
-    return Path(path).name
+_SYSTEM_CALL = re.compile(r"\b(?:__\w+_sys|ksys)_(\w+)")
 
 
-def add_up(collapsed: str) -> tuple[Counter[str], Counter[str], Counter[str], int]:
-    """Samples by file, by function itself, by function with what it calls, and all together. Pure."""
-    files, own, whole = Counter[str](), Counter[str](), Counter[str]()
-    total = 0
+def part_of(name: str) -> str:
+    """What a function is for. Pure."""
+    path = name.removeprefix("jmap_proxy/")
+    return next((part for part, begins in PARTS if path.startswith(begins)), "the rest")
+
+
+def places(script: str) -> Counter[str]:
+    """Samples by system call or library, from what `perf script` tells of them with their stacks. Pure."""
+    counts = Counter[str]()
+    for sample in script.strip().split("\n\n"):
+        frames = [line.strip().partition(" ")[2] for line in sample.splitlines() if line.startswith((" ", "\t"))]
+        if not frames:
+            continue
+        library = frames[0].rpartition("(")[2].rstrip(")")
+        if library.startswith("[kernel") or library == "[unknown]":
+            called = next((found[1] for frame in frames if (found := _SYSTEM_CALL.search(frame))), "")
+            counts[f"kernel: {called or 'anything else'}"] += 1
+        else:
+            counts[Path(library).name] += 1
+    return counts
+
+
+def add_up(collapsed: str) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Samples by part, by function itself, by function with what it calls. Pure."""
+    parts, own, whole = Counter[str](), Counter[str](), Counter[str]()
     for line in collapsed.splitlines():
         stack, _, count = line.rpartition(" ")
-        frames = [(f"{_part(file)}:{function}", _part(file)) for function, file in _frames(stack)]
-        names = [name for name, _ in frames]
-        if LOOP not in names:
-            continue
-        frames = frames[names.index(LOOP) + 1 :] or frames[-1:]
-        number = int(count)
-        total += number
-        own[frames[-1][0]] += number
-        files[frames[-1][1]] += number
-        for name in {name for name, _ in frames}:
+        names, number = stack.split(";") if stack else ["the loop"], int(count)
+        own[names[-1]] += number
+        parts[part_of(names[-1])] += number
+        for name in set(names):
             whole[name] += number
-    return files, own, whole, total
+    return parts, own, whole
 
 
-async def _profile(scheme: str, seconds: int) -> tuple[str, float]:
-    """Collapsed stacks, and seconds of processor time for a request."""
+async def _perf(pid: int, seconds: int, to: Path) -> str:
+    record = ["record", "--pid", str(pid), "--event", "cpu-clock", "--freq", str(HZ), "--call-graph", "fp"]
+    await _run("perf", *record, "--output", str(to), "--", "sleep", str(seconds))
+    return await _run("perf", "script", "--input", str(to), "--fields", "comm,ip,sym,dso")
+
+
+async def _run(*argv: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdout=pipe, stderr=pipe)
+    out, said = await process.communicate()
+    if process.returncode:
+        raise click.ClickException(said.decode())
+    return out.decode(errors="replace")
+
+
+async def _profile(ready: Stage, scheme: str, seconds: int) -> tuple[float, str, str]:
+    """Seconds of processor time for a call, what perf tells, and what Python did."""
+    home, stacks = ready.homes[scheme], ready.folder / "stacks"
+    path = f"/{local_prefix(parse_origin(ready.upstream.origin(scheme)))}{PATHS['api']}"
+    async with serving(home, ready.cores.proxy, ready.folder / "plain") as (process, origin):
+        load = ready.cores.load, origin + path, home.key, CONNECTIONS
+        await wrk(*load, 1, body=CALL)
+        before = process.cpu_seconds()
+        calm = await wrk(*load, seconds, body=CALL)
+        cost = (process.cpu_seconds() - before) / calm.requests
+        loading = asyncio.create_task(wrk(*load, seconds + 2, body=CALL))
+        script = await _perf(process.pid, seconds, ready.folder / "perf")
+        await loading
+    sampled = "bench.sampled", str(stacks)
+    async with serving(home, ready.cores.proxy, ready.folder / "sampled", program=sampled) as (_, origin):
+        await wrk(ready.cores.load, origin + path, home.key, CONNECTIONS, 2 * seconds, body=CALL)
+    return cost, script, stacks.read_text()
+
+
+async def _with_stage(scheme: str, seconds: int) -> tuple[float, str, str]:
     cores = choose_cores()
     os.sched_setaffinity(0, {cores.load})
-    async with stage(cores) as ready, ready.one(ready.contenders[0], scheme) as proxy:
-        url, out = proxy.url("api"), ready.folder / "stacks"
-        await wrk(cores.load, url, proxy.key, CONNECTIONS, 1, body=CALL)
-        before = proxy.process.cpu_seconds()
-        calm = await wrk(cores.load, url, proxy.key, CONNECTIONS, seconds, body=CALL)
-        cost = (proxy.process.cpu_seconds() - before) / calm.requests
-        loading = asyncio.create_task(wrk(cores.load, url, proxy.key, CONNECTIONS, seconds + 2, body=CALL))
-        process = await asyncio.create_subprocess_exec(
-            str(TOOLS / "py-spy/bin/py-spy"), "record", "--pid", str(proxy.process.pid), "--rate", str(HZ),
-            "--duration", str(seconds), "--format", "raw", "--function", "--output", str(out), "--native",
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        _, said = await process.communicate()
-        await loading
-        if process.returncode:
-            raise click.ClickException(said.decode())
-        return out.read_text(), cost
+    async with stage(cores) as ready:
+        return await _profile(ready, scheme, seconds)
+
+
+def profile_lines(cost: float, by_place: Counter[str], parts: Counter[str]) -> list[str]:
+    """What the page shows of it. Pure."""
+    lines = [f"{1e6 * cost:.0f} µs of processor time a call."]
+    for title, counts in (("system call, or library", by_place), ("part, with its system calls", parts)):
+        lines += ["", f"| {title} | share | µs |", "|---|---|---|"]
+        for name, count in counts.most_common():
+            share = count / counts.total()
+            if share >= LEAST:
+                lines.append(f"| {name} | {100 * share:.0f} % | {1e6 * cost * share:.1f} |")
+    return lines
 
 
 @click.command()
 @click.option("--scheme", type=click.Choice(["http", "https"]), default="http", show_default=True)
 @click.option("--seconds", default=5, show_default=True)
-def main(scheme: str, seconds: int) -> None:
+@click.option("--page", type=click.Path(path_type=Path, exists=True), help="Write the shares into this page too.")
+def main(scheme: str, seconds: int, page: Path | None) -> None:
     """Show where the time of API calls goes, with 16 connections."""
     configure_logging(parse_levels("warning", "warning"))
-    collapsed, cost = uvloop.run(_profile(scheme, seconds))
-    files, own, whole, total = add_up(collapsed)
-    console = Console(width=130)
-    console.print(
-        f"{1e6 * cost:.0f} µs of processor time for a request, {scheme}, {CONNECTIONS} connections; {total} samples"
-    )
-    for title, counts in (("file", files), ("function itself", own), ("function with what it calls", whole)):
+    cost, script, collapsed = uvloop.run(_with_stage(scheme, seconds))
+    by_place, (parts, own, whole) = places(script), add_up(collapsed)
+    console, total = Console(width=130), own.total()
+    console.print(f"{1e6 * cost:.0f} µs of processor time for a call, {scheme}, {CONNECTIONS} connections")
+    for title, counts, samples in (
+        ("system call or library, by perf", by_place, by_place.total()),
+        ("part, with its system calls", parts, total),
+        ("function itself, with its system calls", own, total),
+        ("function with what it calls", whole, total),
+    ):
         table = Table(title, "share", "µs")
         for name, count in counts.most_common(MOST):
-            table.add_row(name, f"{100 * count / total:.1f} %", f"{1e6 * cost * count / total:.1f}")
-        console.print(table)
+            table.add_row(name, f"{100 * count / samples:.1f} %", f"{1e6 * cost * count / samples:.1f}")
+        console.print(table, f"{samples} samples")
+    if page is not None:
+        page.write_text(with_block(page.read_text(), PROFILE, profile_lines(cost, by_place, parts)))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ DELAY = Measure("delay", "s", False)
 START = Measure("start", "s", False)
 COST = Measure("processor time", "s", False)
 RATIO = Measure("ratio", "", False)
+GAIN = Measure("gain", "", True)
 COUNT = Measure("token requests", "", False)
 
 

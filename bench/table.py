@@ -9,7 +9,7 @@ from rich.table import Table
 from bench.results import OURS
 
 if TYPE_CHECKING:
-    from bench.results import Measure, Results
+    from bench.results import Measure, Ratio, Results
 
 
 LONG = 0.1
@@ -18,13 +18,10 @@ LONG = 0.1
 
 def table_of(results: Results) -> Table:
     """One line for each thing that was measured: our own value, and ours by theirs (lowest and highest round)."""
-    others = [name for name in _names(results) if name != OURS]
+    others = [name for name in names_of(results) if name != OURS]
     table = Table("work", "measure", OURS, *(f"/ {name}" for name in others), title="ours / theirs, medians of rounds")
     for work, measure in results.values:
-        ratios = []
-        for name in others:
-            ratio = results.ratio(work, measure, name)
-            ratios.append("" if ratio is None else f"{ratio.middle:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
+        ratios = [ratio_shown(results.ratio(work, measure, name)) for name in others]
         table.add_row(work, measure.name, shown(results.median(work, measure, OURS), measure), *ratios)
     return table
 
@@ -38,5 +35,11 @@ def shown(value: float | None, measure: Measure) -> str:
     return f"{value:,.0f} {measure.unit}" if measure.unit else f"{value:.2f}"
 
 
-def _names(results: Results) -> list[str]:
+def ratio_shown(ratio: Ratio | None) -> str:
+    """A ratio with its spread; nothing where there is none."""
+    return "" if ratio is None else f"{ratio.middle:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def names_of(results: Results) -> list[str]:
+    """The proxies."""
     return list(dict.fromkeys(name for proxies in results.values.values() for name in proxies))

@@ -1,19 +1,15 @@
-"""The targets, what was measured for each, and the page of the documentation that shows both. Pure."""
+"""The targets, and what was measured for each. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.results import COUNT, MEMORY, OURS, P50, P99, RATE, RATIO, THROUGHPUT, Measure
+from bench.results import COUNT, GAIN, MEMORY, OURS, P50, P99, RATE, RATIO, THROUGHPUT, Measure
+from bench.table import ratio_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from bench.results import Results
-
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
-"""Between these lines the page is written by `make bench`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,7 @@ class Target:
                 ratio = results.ratio(work, measure, self.proxy)
                 if ratio is None:
                     return None
-                return ratio.middle, f"{ratio.middle:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+                return ratio.middle, ratio_shown(ratio)
             value = results.median(work, measure, OURS)
             return None if value is None else (value, f"{value:.2f}")
         return None
@@ -71,6 +67,7 @@ TARGETS = (
     Target("500 callers at expiry: last answer", RATIO, 1.2),
     Target("ensure_valid_token()", RATIO, 3),
     Target("processor time of a request, 1,000 accounts", RATIO, 1.05),
+    Target("2 workers / 1", GAIN, 1.7),
 )
 
 
@@ -85,17 +82,3 @@ def target_lines(results: Results) -> list[str]:
         work = target.work.strip(", ")
         lines.append(f"| {work} | {target.measure.name} | {target.shown} | {shown} | {met} |")
     return lines
-
-
-def with_measured(page: str, results: Results, told: Mapping[str, str]) -> str:
-    """The page with what was measured now, and on what.
-
-    Raises:
-        ValueError: it has no place for that.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no lines {BEGIN} and {END}")
-    machine = ", ".join(f"{name} {value}" for name, value in told.items())
-    return "\n".join([f"{before}{BEGIN}", *target_lines(results), "", f"Measured with {machine}.", f"{END}{after}"])

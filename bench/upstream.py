@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ANSWER = 6800
-"""Bytes of the answer to an API request: a mailbox list, or a few messages."""
+"""Bytes of the answer to an API request, in the middle: a mailbox list, or a few messages."""
+
+LENGTHS, STEP = 10, 400
+"""So many lengths has an answer, and so many bytes lie between one and the next; they come in no order."""
 
 BLOB = 256 << 20
 """Bytes of a download."""
@@ -68,6 +71,9 @@ http {{
     sendfile on;
     output_buffers 2 1m;
     default_type application/json;
+    split_clients $connection_requests $more {{ {more} }}
+    # where each request has a field of its own, so has each answer
+    map $http_x_request $trace {{ "" ""; default $request_id; }}
     # a token, and not the client's key: each proxy has to exchange it
     map $http_authorization $stranger {{ default 1; "~^Bearer jp" 1; "~^Bearer ." 0; }}
     server {{
@@ -83,7 +89,7 @@ http {{
         set $a "{a}";
         set $b "{b}";
         location = /.well-known/jmap {{ return 200 '{session}'; }}
-        location = /api/ {{ return 200 $a$b; }}
+        location = /api/ {{ add_header X-Trace $trace; return 200 $a$more$b; }}
         location /download/ {{ default_type application/octet-stream; root {memory}; try_files /blob =404; }}
         location /upload/ {{  # the body is read to its end, and kept in memory
             client_body_buffer_size 1m;
@@ -144,18 +150,25 @@ async def upstream(core: int, folder: Path, memory: Path) -> AsyncIterator[Upstr
     http, https = free_port(), free_port()
     text = json.dumps({"methodResponses": [["Core/echo", {"filler": ""}, "0"]], "sessionState": "1"})
     head, tail = text.split('""')
-    filling = "m" * (ANSWER - len(text))
+    filling = "m" * (ANSWER - len(text) - STEP * (LENGTHS - 1) // 2)
     half = len(filling) // 2
     config = folder / "nginx.conf"
     config.write_text(
         _CONFIG.format(
             folder=folder, memory=memory, http=http, https=https, leaf=leaf_file, blob=BLOB,
             session=json.dumps(SESSION), a=_quoted(f'{head}"{filling[:half]}'), b=_quoted(f'{filling[half:]}"{tail}'),
+            more=_split([STEP * number for number in range(LENGTHS)]),
         )
     )  # fmt: skip
     async with Pinned(core, ["nginx", "-c", str(config)], folder / "log") as nginx:
         yield Upstream(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}", ca_file, folder / "backend.sock")
         nginx.check()
+
+
+def _split(lengths: list[int]) -> str:
+    """Fillings, each of which is chosen as often as any other."""
+    shares = [f"{100 / len(lengths):g}%"] * (len(lengths) - 1) + ["*"]
+    return " ".join(f'{share} "{"m" * length}";' for share, length in zip(shares, lengths, strict=True))
 
 
 def _quoted(text: str) -> str:

@@ -19,7 +19,7 @@ from jmap_proxy.proxy.session.endpoint import local_prefix
 from tests.support.robot import RobotBrowser
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from jmap_proxy.tokens import TokenSet
@@ -71,9 +71,19 @@ async def sign_in(folder: Path, server: str, issuer: str, ca_file: Path) -> Home
 
 
 @asynccontextmanager
-async def serving(home: Home, core: int, log: Path) -> AsyncIterator[tuple[Pinned, str]]:
-    """`jmap-proxy serve`, and its origin."""
-    argv = [sys.executable, "-m", "jmap_proxy", "serve", "--config", str(home.config)]
+async def serving(
+    home: Home, core: int, log: Path, *options: str, program: Sequence[str] = ("jmap_proxy",)
+) -> AsyncIterator[tuple[Pinned, str]]:
+    """`jmap-proxy serve`, and its origin.
+
+    Args:
+        home: Its configuration and state.
+        core: Where it runs.
+        log: Where its words go.
+        options: Of `serve`.
+        program: The module that is run, and its own arguments.
+    """
+    argv = [sys.executable, "-m", *program, "serve", "--config", str(home.config), *options]
     async with Pinned(core, argv, log, {"JMAP_PROXY_STATE": str(home.state)}) as process:
         async with asyncio.timeout(30):
             while "listening on " not in process.said or not process.said.endswith("\n"):

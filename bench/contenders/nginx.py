@@ -1,4 +1,4 @@
-"""nginx: one worker, connections to the server kept, nothing logged, bodies passed on as they come."""
+"""nginx: one worker, connections to the server kept, nothing logged, large bodies passed on as they come."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ http {{
         proxy_set_header Host {authority};
         proxy_set_header Authorization "Bearer {token}";
         proxy_set_header Connection "";
-        proxy_request_buffering off;
         proxy_max_temp_file_size 0;
         proxy_ssl_trusted_certificate {ca_file};
         proxy_ssl_verify on;
         proxy_ssl_name localhost;  # it knows no certificates for addresses
         location / {{ proxy_pass {scheme}://server; }}
+        location /upload {{ proxy_pass {scheme}://server; proxy_request_buffering off; }}
         location /events {{ proxy_pass {scheme}://server; proxy_buffering off; proxy_read_timeout 1h; }}
         location /ws {{
             proxy_pass {scheme}://server;

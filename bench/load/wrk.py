@@ -27,7 +27,9 @@ class Load:
     p99: float
 
 
-async def wrk(core: int, url: str, key: str, connections: int, seconds: float, *, body: bytes | None = None) -> Load:
+async def wrk(
+    core: int, url: str, key: str, connections: int, seconds: float, *, body: bytes | None = None, is_new: bool = False
+) -> Load:
     """Ask for a URL for a while.
 
     Args:
@@ -36,12 +38,13 @@ async def wrk(core: int, url: str, key: str, connections: int, seconds: float, *
         key: Shown as a bearer token.
         connections: So many requests are under way at any time.
         seconds: How long; wrk knows whole ones only.
-        body: Of a POST; None for a GET.
+        body: Of a POST; None for a GET. It is the shortest: they differ in length from one to the next.
+        is_new: Whether each has a header field that no other one has had.
 
     Raises:
         RuntimeError: a request has failed: then the numbers mean nothing.
     """
-    request = ["POST", key, body.decode()] if body is not None else ["GET", key]
+    request = ["POST", key, body.decode(), *(["new"] if is_new else [])] if body is not None else ["GET", key]
     process = await asyncio.create_subprocess_exec(
         "taskset", "--cpu-list", str(core), "wrk", "--threads", "1", "--connections", str(connections),
         "--duration", f"{max(1, round(seconds))}s", "--timeout", "10s", "--script", str(SCRIPT), url, "--", *request,

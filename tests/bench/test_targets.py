@@ -1,7 +1,7 @@
 import pytest
 
-from bench.results import COUNT, OURS, P99, RATE, Results
-from bench.targets import BEGIN, END, Target, target_lines, with_measured
+from bench.results import COUNT, GAIN, OURS, P99, RATE, Results
+from bench.targets import Target, target_lines
 
 
 def measured(ours: float) -> Results:
@@ -30,16 +30,9 @@ def test_less_is_better_where_it_is() -> None:
     assert Target("w", COUNT, 1).measured(results) == (1, "1.00")
 
 
-def test_the_page_keeps_what_is_written_by_hand() -> None:
-    """Only what is between the two lines is replaced, as often as one likes."""
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = with_measured(page, measured(125.0), {"nginx": "1.2"})
-    assert once.startswith(f"before\n{BEGIN}\n| work |")
-    assert once.endswith(f"Measured with nginx 1.2.\n{END}\nafter\n")
-    assert with_measured(once, measured(125.0), {"nginx": "1.2"}) == once
-
-
-def test_a_page_without_a_place_is_told() -> None:
-    """Nothing is appended anywhere."""
-    with pytest.raises(ValueError, match="no lines"):
-        with_measured("before", measured(1.0), {})
+def test_what_several_workers_gain_is_told() -> None:
+    """Ours by ours: more is better, and there is nobody to compare with."""
+    results = Results()
+    results.add("2 workers / 1, each with 25% of a core", GAIN, OURS, 1.8)
+    assert "| 2 workers / 1 | gain | ≥ 1.7 | 1.80 | yes |" in target_lines(results)
+    assert "| 2 workers / 1 | gain | ≥ 1.7 | not measured |  |" in target_lines(Results())
