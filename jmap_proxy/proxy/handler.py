@@ -81,7 +81,7 @@ class Handler:
 
     def lane(self, door: Door) -> Lane:
         """What begins API calls by a listener with this door, in the fast way."""
-        return Lane(door, self._planes, self._observer, functools.partial(self.carry_on, door))
+        return Lane(door, self._planes, self._observer, functools.partial(self.answer, door))
 
     def end_streams(self, account: str | None = None) -> None:
         """End the event streams and WebSockets of an account, or all, which would not end by themselves."""
@@ -95,31 +95,20 @@ class Handler:
         """How many event streams and WebSockets are open, by account and kind."""
         return self._streams.counts()
 
-    async def answer(self, door: Door, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request; errors come as RFC 9457 problem details."""
-        passage = Passage(self._observer)
-        return await self._answer_anyhow(door, request, passage, self._answer_newcomer(door, request, passage))
-
-    async def carry_on(self, door: Door, request: web.BaseRequest, crossing: Crossing) -> web.StreamResponse:
-        """Answer one request that has been let in and sent on already."""
-        route, passage = crossing.route, crossing.passage
-        forwarding = Forwarding(
-            request, route.visitor, route.plane, route.session, route.target, self.bounds, passage, crossing.begun
-        )
-        return await self._answer_anyhow(door, request, passage, forward(forwarding))
-
-    async def _answer_anyhow(
-        self, door: Door, request: web.BaseRequest, passage: Passage, answering: Awaitable[web.StreamResponse]
+    async def answer(
+        self, door: Door, request: web.BaseRequest, crossing: Crossing | None = None
     ) -> web.StreamResponse:
-        response = await self._answer_in_any_case(door, request, passage, answering)
+        """Answer one request, or one that has been let in and sent on; errors come as RFC 9457 problem details."""
+        passage = Passage(self._observer) if crossing is None else crossing.passage
+        response = await self._answer_anyhow(door, request, passage, crossing)
         passage.answer(response.status)
         return response
 
-    async def _answer_in_any_case(
-        self, door: Door, request: web.BaseRequest, passage: Passage, answering: Awaitable[web.StreamResponse]
+    async def _answer_anyhow(
+        self, door: Door, request: web.BaseRequest, passage: Passage, crossing: Crossing | None
     ) -> web.StreamResponse:
         try:
-            return await answering
+            return await self._answering(door, request, passage, crossing)
         except JmapProxyError as error:
             _log_error(request, error)
             passage.fail(error)
@@ -146,10 +135,21 @@ class Handler:
             passage.fail(unforeseen)
             return _problem(door, request, unforeseen)
 
-    async def _answer_newcomer(self, door: Door, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
+    def _answering(
+        self, door: Door, request: web.BaseRequest, passage: Passage, crossing: Crossing | None
+    ) -> Awaitable[web.StreamResponse]:
+        """What answers it. No coroutine, since each stream would hold it for as long as it lasts. Raises Refused."""
+        if crossing is not None:
+            there = crossing.route
+            return forward(
+                Forwarding(
+                    request, there.visitor, there.plane, there.session, there.target, self.bounds, passage,
+                    crossing.begun,
+                )
+            )  # fmt: skip
         if is_preflight(request.method, request.headers):
             return _answer_preflight(door, request)
-        return await self._answer_visitor(_enter(door, request, passage), request, passage)
+        return self._answer_visitor(_enter(door, request, passage), request, passage)
 
     async def _answer_visitor(self, visitor: Visitor, request: web.BaseRequest, passage: Passage) -> web.StreamResponse:
         plane = self._planes.get(visitor.account)
@@ -188,7 +188,7 @@ def _enter(door: Door, request: web.BaseRequest, passage: Passage) -> Visitor:
     return visitor
 
 
-def _answer_preflight(door: Door, request: web.BaseRequest) -> web.Response:
+async def _answer_preflight(door: Door, request: web.BaseRequest) -> web.Response:
     """Tell an allowed web client that it may ask. The same for all paths: without a key there is nothing to learn."""
     door.check_sender(request)
     check_path(request.raw_path)

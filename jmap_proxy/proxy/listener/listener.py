@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from jmap_proxy.proxy.fast.crossing import Crossing
     from jmap_proxy.proxy.fast.lane import Lane
     from jmap_proxy.proxy.listener.fast_connection import FastConnection
     from jmap_proxy.proxy.listener.server import Answer
@@ -163,14 +164,8 @@ class Listener:
             task.add_done_callback(self._in_flight.discard)
         begin_request()  # aiohttp has made the task for this request alone
         begun = cast("FastConnection", request.protocol).take_begun()
-        if begun is None:
-            return await self._answer_new(request)
-        try:
-            return self._finished(request, await begun.carry_on(request))
-        finally:
-            begun.close()
-
-    async def _answer_new(self, request: web.BaseRequest) -> web.StreamResponse:
+        if begun is not None:
+            return await self._carry_on(request, begun)
         try:
             check_framing(request.method, request.version, request.headers)
         except Refused as error:
@@ -179,6 +174,12 @@ class Listener:
             response.force_close()
             return response
         return self._finished(request, await self.answer(request))
+
+    async def _carry_on(self, request: web.BaseRequest, begun: Crossing) -> web.StreamResponse:
+        try:
+            return self._finished(request, await begun.carry_on(request))
+        finally:
+            begun.close()
 
     def _finished(self, request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
         if self._server.closing or is_last(request.headers):
