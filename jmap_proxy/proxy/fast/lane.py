@@ -100,7 +100,7 @@ class Lane:
         """Whether a route can be taken now by a call with so many bytes. Raises JmapProxyError."""
         visitor, plane = route.visitor, route.plane
         return (
-            length <= min(SMALL, route.session.max_size_request)
+            0 < length <= min(SMALL, route.session.max_size_request)  # of none, no length is sent either
             and plane.sessions.latest is route.session
             and self._planes.get(visitor.account) is plane
             and (not visitor.key or self._door.account_of(visitor.key) == visitor.account)
