@@ -7,6 +7,10 @@ import base64
 import gzip
 import itertools
 import logging
+import random
+import re
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,8 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jmap_proxy.errors import SignInNeeded
+from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.forwarding import Plane
+from jmap_proxy.proxy.passage import Unobserved
 from jmap_proxy.proxy.upstream.exchange import Exchange
 from tests.proxy.fast.ways import (
     CLOSES,
@@ -23,15 +29,19 @@ from tests.proxy.fast.ways import (
     GOOD,
     LATER,
     RESETS,
+    TIME_LIMIT,
     TYPE,
     WELL_KNOWN,
+    Client,
     Reply,
+    Watched,
     World,
     answer,
+    nothing_left,
     see_both,
     settle,
 )
-from tests.proxy.support import AUTH, KEY, SESSION, Tokens
+from tests.proxy.support import AUTH, KEY, SESSION, Tokens, proxy_to, raw_server, scripted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -682,3 +692,108 @@ def test_any_script(script: list[tuple[str, list[float]]]) -> None:
             await take(step, world)
 
     asyncio.run(see_both(steps))
+
+
+class Rotating(Tokens):
+    """A source that always has another token of its account."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"{account}-0", at_once=True)
+        self.account = account
+
+    async def replace_rejected(self, rejected: str) -> str:
+        """The next one, unless there is one already."""
+        if rejected == self.tokens[0]:
+            self.tokens = [f"{self.account}-{int(rejected.rpartition('-')[2]) + 1}"]
+        return self.tokens[0]
+
+
+@dataclass
+class Echo:
+    """A server that answers with the token and the body that it got, mostly well, sometimes oddly."""
+
+    chance: random.Random
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer what comes on a connection."""
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            (token,), (length,) = re.findall(rb"Bearer (\S+)", head), re.findall(rb"Content-Length: (\d+)", head)
+            whole = answer(token + b" " + await reader.readexactly(int(length)))
+            for _ in range(self.chance.randrange(4)):
+                await asyncio.sleep(0)
+            if self.chance.random() < 0.7:
+                writer.write(whole)
+            elif not await self._oddly(whole, writer):
+                return
+
+    async def _oddly(self, whole: bytes, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        head, _, body = whole.partition(b"\r\n\r\n")
+        at = self.chance.randrange(1, len(whole))
+        chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        last = head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) + b"\r\n\r\n" + body
+        pieces, goes_on = self.chance.choice(
+            [
+                ((whole[:at], whole[at:]), True),
+                ((head[: head.index(b"Content-Length")] + chunks,), True),
+                ((b"HTTP/1.1 100 Continue\r\n\r\n", whole), True),
+                ((answer(body, line=b"HTTP/1.1 404 Not Found"),), True),
+                ((NO,), True),
+                ((whole + answer(b"poison"),), True),
+                ((whole,), False),
+                ((head[: head.index(b"Content-Length")] + chunks[:-5],), False),
+                ((last,), False),
+                ((whole[:at],), False),
+                ((b"",), False),
+            ]
+        )
+        for piece in pieces:
+            writer.write(piece)
+            await asyncio.sleep(0)
+        if not goes_on and self.chance.random() < 0.5:
+            writer.transport.abort()
+        return goes_on
+
+
+async def call_often(port: int, api: str, account: str, number: int) -> Counter[str]:
+    """Calls by one client, each with its own body; what came of them."""
+    key = {"alice": KEY, "bob": "key of bob"}[account]
+    head = f"POST {api} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Length: "
+    client, outcomes = Client(port), Counter[str]()
+    for turn in range(40):
+        body = f"{account} {number} {turn} ".encode() * (1 + turn % 5)
+        came = await client.ask(head.encode() + b"%d\r\n\r\n" % len(body) + body)
+        status = "cut" if came.endswith(b"(cut)(end)") else came.split(b" ")[1].decode()
+        if status in ("200", "404"):
+            token, _, echoed = came.removesuffix(b"(end)").partition(b"\r\n\r\n")[2].partition(b" ")
+            assert (token.partition(b"-")[0], echoed) == (account.encode(), body)
+        outcomes[status] += 1
+    client.leave()
+    return outcomes
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_many_clients_at_a_time_get_their_own_answers(seed: int) -> None:
+    """Whatever becomes of the others' connections; afterwards none is in use, and the listener ends at once."""
+    door = Door({KEY: "alice", "key of bob": "bob"}.get)
+    chance = random.Random(seed)  # noqa: S311 - to be repeatable
+    async with (
+        asyncio.timeout(TIME_LIMIT),
+        raw_server(scripted(Echo(chance))) as server,
+        proxy_to(f"{server}{WELL_KNOWN}", Rotating("alice"), door=door, patience=2 * TIME_LIMIT) as proxy,
+    ):
+        api = "/" + (await proxy.session())["apiUrl"].split("/", 3)[3]
+        exchange = Exchange(proxy.http, Rotating("bob"), {parse_origin(server)})
+        planes = proxy.planes | {"bob": Plane(exchange, proxy.sessions)}
+        proxy.planes.update(planes)
+        lane = Watched(proxy, door, Unobserved())
+        proxy.listener.serve(proxy.handler.at(door), lane)
+        each = [call_often(proxy.port, api, account, number) for account in planes for number in range(25)]
+        outcomes = sum(await asyncio.gather(*each), Counter[str]())
+        await nothing_left(proxy, list(planes.values()))
+    assert outcomes.total() == 2000
+    assert outcomes["200"] > 1000
+    assert {"404", "502", "cut"} <= set(outcomes)
+    assert lane.begun > 1000
+    assert 100 < lane.carried < lane.begun / 2
