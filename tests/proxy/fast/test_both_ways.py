@@ -52,7 +52,7 @@ WARM = 3
 """Calls until nothing is new about a further one: neither its head nor that of its answer."""
 
 
-def exchanges(*replies: Reply, calls: int = 1) -> Step:
+def exchanges(*replies: Reply, calls: int = 1, same_heads: bool = True) -> Step:
     """So many calls that get these replies, and one that gets a good one; the first goes the fast way if there is."""
 
     async def steps(world: World) -> None:
@@ -60,7 +60,8 @@ def exchanges(*replies: Reply, calls: int = 1) -> Step:
         world.server.replies = list(replies)
         begun = world.begun
         for number in range(calls):
-            await world.client.ask(world.call(b"[%d]" % (10**number)))
+            own = "" if same_heads else f"\r\nX-Call: {number}"
+            await world.client.ask(world.call(b"[%d]" % (10**number), fields=world.fields + own))
             assert world.lane is None or world.begun > begun
         await world.client.ask(world.call(b"after"))
 
@@ -147,11 +148,12 @@ WHOLE = {
 """Answers of which the connection to the server is kept, or could be."""
 
 
+@pytest.mark.parametrize("same_heads", [True, False], ids=["known", "new"])
 @pytest.mark.parametrize("name", WHOLE)
-async def test_an_answer_that_comes_at_once(name: str) -> None:
+async def test_an_answer_that_comes_at_once(name: str, *, same_heads: bool) -> None:
     """It comes to the client the same, the first time as well as when such a head is known."""
     reply = Reply((WHOLE[name],))
-    await see_both(exchanges(reply, reply, calls=2))
+    await see_both(exchanges(reply, reply, calls=2, same_heads=same_heads))
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -168,6 +170,7 @@ LONG = b"HTTP/1.1 200 OK\r\n" + TYPE + DATE + b"Content-Length: 100\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\n" + TYPE + DATE + b"Transfer-Encoding: chunked\r\n\r\n"
 
 FAULTY = {
+    "a good one before the body is read": Reply((answer(),), early=True),
     "nothing": Reply((b"",), CLOSES),
     "nothing but a reset": Reply((b"",), RESETS),
     "half a status line": Reply((b"HTTP/1.1 2",), CLOSES),
@@ -458,9 +461,10 @@ async def test_a_server_that_ends_a_resting_connection() -> None:
     assert not any(b"HTTP/1.1 5" in each for each in seen.by_client)
 
 
+@pytest.mark.parametrize("wholly", [True, False])
 @pytest.mark.parametrize("piece", [b"", answer()[:40], LONG + b"half", CHUNKED])
-async def test_a_client_that_leaves(piece: bytes) -> None:
-    """The call is given up, with its connection, however far its answer has come."""
+async def test_a_client_that_leaves(piece: bytes, *, wholly: bool) -> None:
+    """The call is given up, with its connection, however far its answer has come; also if it would still listen."""
 
     async def steps(world: World) -> None:
         await world.warm_up(WARM)
@@ -469,7 +473,11 @@ async def test_a_client_that_leaves(piece: bytes) -> None:
         await world.client.send(world.call(b"left"))
         await world.server.asked.wait()
         await settle()
-        world.client.leave()
+        if wholly:
+            world.client.leave()
+        else:
+            await world.client.say_no_more()
+            await world.client.receive()
         await settle()
         await world.proxy.planes["alice"].uses.over()
         await world.client.ask(world.call(b"after"))
@@ -658,6 +666,86 @@ async def test_a_listener_that_is_closed_under_a_call(pieces: tuple[bytes, ...])
     await see_both(steps)
 
 
+async def test_a_client_that_does_not_read() -> None:
+    """No more is asked for than it takes, and in the end it gets all, in order."""
+
+    async def steps(world: World) -> None:
+        await world.warm_up(WARM)
+        world.server.replies = [Reply((answer(b"%d" % number * 20_000),)) for number in range(100, 400)]
+        for number in range(300):
+            await world.client.send(world.call(b"%d" % number))
+        assert len(world.server.got) < 250
+        for number in range(100, 400):
+            assert (await world.client.receive()).endswith(b"%d" % number)
+
+    await see_both(steps)
+
+
+def requests_of(api: str, kinds: list[str]) -> bytes:
+    """A client's bytes: requests of these kinds."""
+    prefix = api.removesuffix("/api/")
+    known = f"{{}} HTTP/1.1\r\nHost: localhost\r\n{AUTH}\r\n"
+    call = known.format(f"POST {api}")
+    kind_of = {
+        "call": call + "Content-Length: 2\r\n\r\n{}",
+        "longer call": call + "Content-Length: 30\r\n\r\n" + "{" * 30,
+        "other call": call + "X-Other: 1\r\nContent-Length: 2\r\n\r\n{}",
+        "call that looks like two": call + f"Content-Length: {len(call)}\r\n\r\n{call}",
+        "call without body": call + "Content-Length: 0\r\n\r\n",
+        "call without length": call + "\r\n",
+        "call that is too large": call + "Content-Length: 1001\r\n\r\n" + "{" * 1001,
+        "call in chunks": call + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "last call": call + "Connection: close\r\nContent-Length: 2\r\n\r\n{}",
+        "call by HTTP/1.0": call.replace("/1.1", "/1.0") + "Content-Length: 2\r\n\r\n{}",
+        "download": known.format(f"GET {prefix}/dl/A/B/n?accept=x") + "\r\n",
+        "upload": known.format(f"POST {prefix}/up/A/") + "Content-Length: 2\r\n\r\nxx",
+        "Session": known.format(f"GET {WELL_KNOWN}") + "\r\n",
+        "nowhere": known.format("POST /nowhere") + "Content-Length: 2\r\n\r\n{}",
+        "no key": call.replace(AUTH, "X: y") + "Content-Length: 2\r\n\r\n{}",
+        "an empty line": "\r\n",
+        "nonsense": "G\0T / HTTP/1.1\r\n\r\n",
+    }
+    return "".join(kind_of[kind] for kind in kinds).encode()
+
+
+KINDS = st.sampled_from(
+    ["call"] * 4
+    + ["longer call", "other call", "call that looks like two", "call without body", "call without length"]
+    + ["call that is too large", "call in chunks", "last call", "call by HTTP/1.0", "download", "upload", "Session"]
+    + ["nowhere", "no key", "an empty line", "nonsense"]
+)
+
+
+@settings(max_examples=60)
+@given(
+    groups=st.lists(
+        st.tuples(st.lists(KINDS, min_size=1, max_size=3), st.lists(st.floats(0, 1), max_size=3)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_any_requests(groups: list[tuple[list[str], list[float]]]) -> None:
+    """Whatever requests follow each other on a connection, glued together and cut anywhere."""
+
+    async def steps(world: World) -> None:
+        await world.warm_up(2)
+        for kinds, cuts in groups:
+            data = requests_of(world.api, kinds)
+            await world.client.send(*cut(data, cuts))
+            for _ in range(len(kinds) - kinds.count("an empty line")):
+                if not world.client.is_open:
+                    break
+                await world.client.receive()
+
+    asyncio.run(see_both(steps))
+
+
+def cut(whole: bytes, cuts: list[float]) -> tuple[bytes, ...]:
+    """Bytes in pieces, cut at these fractions of their length."""
+    ends = sorted({0, len(whole), *(int(len(whole) * each) for each in cuts)})
+    return tuple(whole[start:end] for start, end in itertools.pairwise(ends))
+
+
 STEPS: st.SearchStrategy[tuple[str, list[float]]] = st.one_of(
     st.tuples(st.sampled_from([*WHOLE, "401"]), st.lists(st.floats(0, 1), max_size=2)),
     st.tuples(st.sampled_from([*FAULTY, *CHANGES]), st.just([])),
@@ -674,9 +762,7 @@ async def take(step: tuple[str, list[float]], world: World) -> None:
     elif name in FAULTY:
         world.server.replies = [FAULTY[name]]
     else:
-        whole = WHOLE.get(name, NO)
-        ends = sorted({0, len(whole), *(int(len(whole) * cut) for cut in cuts)})
-        world.server.replies = [Reply(tuple(whole[start:end] for start, end in itertools.pairwise(ends)))]
+        world.server.replies = [Reply(cut(WHOLE.get(name, NO), cuts))]
     await world.client.ask(world.call(b"[1,2]"))
     world.server.replies = []
 

@@ -78,12 +78,14 @@ class Reply:
     Attributes:
         pieces: Its bytes; the proxy gets to read each piece by itself.
         then: Whether the connection stays, closes or is reset.
-        held: Whether the last piece is kept until the world's `release` is set.
+        held: Whether the last piece is kept until the server's `release` is set.
+        early: Whether it comes before the request's body is read.
     """
 
     pieces: tuple[bytes, ...] = field(repr=False)
     then: str = STAYS
     held: bool = False
+    early: bool = False
 
 
 def answer(body: bytes = b"ok", fields: bytes = TYPE + DATE, line: bytes = b"HTTP/1.1 200 OK") -> bytes:
@@ -128,9 +130,9 @@ class Server:
             body = json.dumps(self.session).encode()
             writer.write(answer(body, TYPE))
             return True
-        length = re.search(rb"\r\nContent-Length: ([0-9]+)\r\n", head)
-        self.got.append((number, head + await reader.readexactly(int(length[1]) if length else 0)))
         reply = self.replies.pop(0) if self.replies else GOOD
+        if not reply.early:
+            self.got.append((number, head + await _read_body(reader, head)))
         self.asked.set()
         *pieces, last = reply.pieces or (b"",)
         for piece in pieces:
@@ -139,11 +141,20 @@ class Server:
             await self.release.wait()
         await _say(writer, last)
         self.resting[number] = writer
+        if reply.early:
+            self.got.append((number, head + await _read_body(reader, head)))
         if reply.then == RESETS:
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
         return reply.then == STAYS
+
+
+async def _read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    if b"\r\nTransfer-Encoding: chunked\r\n" in head:
+        return await reader.readuntil(b"\r\n0\r\n\r\n")
+    length = re.search(rb"\r\nContent-Length: ([0-9]+)\r\n", head)
+    return await reader.readexactly(int(length[1]) if length else 0)
 
 
 async def _say(writer: asyncio.StreamWriter, piece: bytes) -> None:
@@ -189,6 +200,17 @@ class Client:
         """Send a request and wait for its answer."""
         await self.send(*pieces)
         return await self.receive()
+
+    async def say_no_more(self) -> None:
+        """Close one side of the connection."""
+        assert self._streams is not None
+        self._streams[1].write_eof()
+        await settle()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection has not ended."""
+        return self._streams is not None
 
     def leave(self) -> None:
         """Close the connection."""
