@@ -300,7 +300,15 @@ async def test_a_token_that_is_replaced_late() -> None:
             await asyncio.Event().wait()
             return rejected
 
-    seen = await see_both(exchanges(Reply((NO,))), tokens=lambda: Slow(at_once=True), first_byte=0.01)
+    async def steps(world: World) -> None:
+        await world.warm_up(WARM)
+        world.server.replies = [Reply((NO,))]
+        world.plane.exchange.first_byte = 0.0
+        await world.client.ask(world.call())
+        world.plane.exchange.first_byte = 4.0
+        await world.client.ask(world.call(b"after"))
+
+    seen = await see_both(steps, tokens=lambda: Slow(at_once=True))
     assert any(b"HTTP/1.1 503 " in each for each in seen.by_client)
 
 
