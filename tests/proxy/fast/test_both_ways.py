@@ -240,8 +240,8 @@ FAULTY = {
 
 @pytest.mark.parametrize("name", FAULTY)
 async def test_an_answer_that_is_not_what_it_should_be(name: str) -> None:
-    """The client is told the same, and nobody gets what was not meant for them."""
-    seen = await see_both(exchanges(FAULTY[name]))
+    """The client is told the same, as often as it comes, and nobody gets what was not meant for them."""
+    seen = await see_both(exchanges(FAULTY[name], GOOD, FAULTY[name], GOOD, FAULTY[name], calls=5))
     assert not any(b"poison" in each for each in seen.by_client)
 
 
@@ -342,6 +342,46 @@ async def test_a_request_with_other_fields(name: str) -> None:
         await world.client.ask(world.call(b""))
 
     await see_both(steps)
+
+
+ORDINARY_REQUESTS = {
+    "a client that waits to be asked": "Expect: 100-continue",
+    "an upgrade": "Upgrade: h2c",
+    "an upgrade that is named": "Connection: Upgrade\r\nUpgrade: h2c",
+    "the last one": "Connection: close",
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY_REQUESTS)
+async def test_a_request_that_goes_the_ordinary_way_behind_others(name: str) -> None:
+    """Each time, and what follows it gets its own answer."""
+
+    async def steps(world: World) -> None:
+        await world.warm_up(WARM)
+        begun = world.begun
+        for body in (b"x", b"xx"):
+            received = await world.client.ask(world.call(body, fields=f"{AUTH}\r\n{ORDINARY_REQUESTS[name]}"))
+            assert b"HTTP/1.1 200 OK\r\n" in received
+        assert world.begun == begun
+        await world.client.ask(world.call(b"after"))
+
+    await see_both(steps)
+
+
+async def test_a_key_that_is_good_only_now() -> None:
+    """Before, its client came in by the open account."""
+
+    async def steps(world: World) -> None:
+        for _ in range(WARM):
+            await world.client.ask(world.call())
+        world.proxy.planes["bob"] = plane_of("of-bob", world)
+        world.keys["later"] = "bob"
+        await world.client.ask(world.call())
+
+    seen = await see_both(
+        steps, door=lambda keys: Door(keys.get, open_account="alice"), fields="Authorization: Bearer later"
+    )
+    assert [b"Bearer of-bob\r\n" in data for _, data in seen.by_server] == [False] * WARM + [True]
 
 
 CALLERS: dict[str, tuple[Callable[[dict[str, str]], Door], str]] = {
@@ -891,3 +931,25 @@ async def test_many_clients_at_a_time_get_their_own_answers(seed: int) -> None:
     assert {"404", "502", "cut"} <= set(outcomes)
     assert lane.begun > 1000
     assert 100 < lane.carried < lane.begun / 2
+
+
+async def test_a_call_that_comes_while_the_listener_waits_for_another() -> None:
+    """It gets its answer, and its connection ends."""
+
+    async def steps(world: World) -> None:
+        other = Client(world.proxy.port)
+        await other.ask(world.call(b"other"))
+        await world.warm_up(WARM)
+        world.server.replies = [Reply((b"", answer()), held=True)]
+        world.server.asked.clear()
+        await other.send(world.call(b"held"))
+        await world.server.asked.wait()
+        closing = asyncio.create_task(world.proxy.listener.close())
+        await settle()
+        assert b"\r\nConnection: close\r\n" in await world.client.ask(world.call(b"late"))
+        world.server.release.set()
+        assert b"\r\nConnection: close\r\n" in await other.receive()
+        await closing
+        world.is_over = True
+
+    await see_both(steps)
