@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
+import pytest
 
 from jmap_proxy.cli.assembly import Assembly
 from jmap_proxy.cli.running import running_proxy
@@ -49,8 +50,11 @@ class Steps:
             self.counts["stat"] += 1
 
 
-async def steps(world: World, key: str, accounts: int) -> Counter[str]:
-    """The steps of one API request through alice's account, among so many: what each one takes at least."""
+async def steps(world: World, key: str, accounts: int, *, fast: bool) -> Counter[str]:
+    """The steps of one API request through alice's account, among so many: what each one takes at least.
+
+    A client that waits to be asked for the body makes it go the ordinary way.
+    """
     alice = load_config(world.config).accounts["alice"]
     names = [f"other{number}" for number in range(accounts // 2)]
     config = Config(
@@ -67,15 +71,19 @@ async def steps(world: World, key: str, accounts: int) -> Counter[str]:
         rounds = []
         for _ in range(ROUNDS):
             with Steps() as counted:
-                async with client.post(api, json=CALL) as response:
+                async with client.post(api, json=CALL, expect100=not fast) as response:
                     assert response.status == 200
                     await response.read()
             rounds.append(counted.counts)
     return functools.reduce(operator.and_, rounds)  # a body that comes in two pieces is read in one step more
 
 
-async def test_a_request_takes_as_many_steps_among_a_thousand_accounts_as_alone(world: World, key: str) -> None:
-    """The same calls, the same number of times, and the same stat calls (one: for the local keys)."""
-    alone, among_many = await steps(world, key, 1), await steps(world, key, 1000)
-    assert (alone["proxy/door/door.py:enter"], alone["stat"]) == (1, 1)
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "ordinary"])
+async def test_a_request_takes_as_many_steps_among_a_thousand_accounts_as_alone(
+    world: World, key: str, *, fast: bool
+) -> None:
+    """The same calls, the same number of times, and the same stat calls (one: for the local keys), in both ways."""
+    alone, among_many = await steps(world, key, 1, fast=fast), await steps(world, key, 1000, fast=fast)
+    ways = alone["proxy/fast/crossing.py:_answer"], alone["proxy/door/door.py:enter"]
+    assert (*ways, alone["stat"]) == ((1, 0, 1) if fast else (0, 1, 1))
     assert among_many == alone

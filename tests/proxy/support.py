@@ -84,6 +84,8 @@ class Proxy:
     sessions: Sessions
     client: aiohttp.ClientSession
     tokens: Tokens
+    planes: dict[str, Plane]
+    http: aiohttp.ClientSession
     port: int = field(init=False)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -149,11 +151,12 @@ async def proxy_to(
     ):
         exchange = Exchange(http, source or tokens, policy.allowed, first_byte=first_byte)
         sessions = Sessions("alice", exchange, server, policy)
-        handler = Handler({"alice": Plane(exchange, sessions)}, bounds or Bounds(), observer)
+        planes = {"alice": Plane(exchange, sessions)}
+        handler = Handler(planes, bounds or Bounds(), observer)
         door = door or Door({KEY: "alice", "orphan": "bob"}.get)
         listener = Listener(handler.at(door), patience=patience, **listening)
         listener.serve(handler.at(door), handler.lane(door))
-        proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens)
+        proxy = Proxy(await listener.open("127.0.0.1", 0), handler, listener, sessions, client, tokens, planes, http)
         try:
             yield proxy
         finally:

@@ -11,11 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jmap_proxy.proxy.door.door import Door
+from jmap_proxy.proxy.passage import Unobserved
 from tests.proxy.answer_corpus import BROKEN, CORPUS, LATE, Entry
-from tests.proxy.support import AUTH, Proxy, proxy_to, raw_server, scripted
+from tests.proxy.fast.ways import Client, Watched, answer
+from tests.proxy.support import AUTH, KEY, Proxy, Tokens, proxy_to, raw_server, scripted
 
 DOWNLOAD = "/dl/A/B/n?accept=x"
-GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+GOOD = answer()
+ONE_READ = 60_000
+"""Bytes that come in one piece also on a connection that has rested."""
 SHORT = 0.3
 """Seconds for a first byte, where the server is to be given up."""
 
@@ -81,6 +86,50 @@ def _dechunked(data: bytes) -> tuple[bytes, bool]:
     return body, False
 
 
+def expect(entry: Entry, status: int, head: bytes, body: bytes, *, in_pieces: bool) -> None:
+    """See that an answer is the one that a client must get."""
+    assert status in ((entry.status, entry.early, BROKEN) if in_pieces else (entry.status,))
+    if status in (502, 503):
+        assert b"\r\nContent-Type: application/problem+json\r\n" in head
+        assert entry.method == "HEAD" or json.loads(body)["status"] == status
+    elif status == entry.status != BROKEN:
+        assert body == entry.body
+        assert all(word in head for word in entry.present)
+    assert not any(word in head.lower() for word in entry.absent)
+
+
+async def check_call(entry: Entry, cuts: Sequence[float] = ()) -> None:
+    """See what comes of an entry as answer to an API call that goes the fast way, and of the calls behind it."""
+    server, door = Server(entry, cuts, good=True), Door({KEY: "alice"}.get)
+    async with (
+        raw_server(scripted(server)) as origin,
+        proxy_to(f"{origin}/.well-known/jmap", Tokens(at_once=True)) as proxy,
+        asyncio.timeout(10),
+    ):
+        lane = Watched(proxy, door, Unobserved())
+        proxy.listener.serve(proxy.handler.at(door), lane)
+        path = "/" + (await proxy.session())["apiUrl"].split("/", 3)[3]
+        call = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{AUTH}\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+        client = Client(proxy.port)
+        for number in range(3):
+            assert _understood(await client.ask(call))[::2] == (200, b"ok")
+            assert lane.begun == number
+        server.good = False
+        in_pieces = bool(cuts) or len(entry.sent) > ONE_READ
+        expect(entry, *_understood(await client.ask(call)), in_pieces=in_pieces)
+        assert lane.begun == 3
+        server.good = True
+        for _ in range(2):
+            assert _understood(await client.ask(call))[::2] == (200, b"ok")
+        client.leave()
+
+
+def _understood(came: bytes) -> tuple[int, bytes, bytes]:
+    """Status, head and body of an answer that a `Client` has got."""
+    head, _, body = came.removesuffix(b"(end)").partition(b"\r\n\r\n")
+    return (BROKEN, b"", b"") if came.endswith(b"(cut)(end)") else (int(head.split(b" ")[1]), head + b"\r\n", body)
+
+
 async def check(entry: Entry, cuts: Sequence[float] = ()) -> None:
     """See what a client gets for an entry, and that the requests which follow get their own answers."""
     server = Server(entry, cuts)
@@ -94,14 +143,7 @@ async def check(entry: Entry, cuts: Sequence[float] = ()) -> None:
         prefix = "/" + session["apiUrl"].split("/")[3]
         path = "/api/" if entry.method == "POST" else DOWNLOAD
         status, head, body = await ask(proxy, entry.method, prefix + path)
-        assert status in ((entry.status, entry.early, BROKEN) if cuts else (entry.status,))
-        if status in (502, 503):
-            assert b"\r\nContent-Type: application/problem+json\r\n" in head
-            assert entry.method == "HEAD" or json.loads(body)["status"] == status
-        elif status == entry.status != BROKEN:
-            assert body == entry.body
-            assert all(word in head for word in entry.present)
-        assert not any(word in head.lower() for word in entry.absent)
+        expect(entry, status, head, body, in_pieces=bool(cuts))
         server.good = True
         for _ in range(2):
             status, _, body = await ask(proxy, "GET", prefix + DOWNLOAD)
@@ -112,6 +154,26 @@ async def check(entry: Entry, cuts: Sequence[float] = ()) -> None:
 async def test_each_becomes_a_clear_answer(name: str) -> None:
     """The client gets what is listed, soon, and the requests that follow get their own answers."""
     await check(CORPUS[name])
+
+
+TO_CALLS = [name for name, entry in CORPUS.items() if entry.method != "HEAD" and entry.status != LATE]
+"""Entries that can be the answer to an API call, for which the proxy does not wait for long."""
+
+
+@pytest.mark.parametrize("name", TO_CALLS)
+async def test_each_becomes_a_clear_answer_to_a_call(name: str) -> None:
+    """As well where the call went the fast way."""
+    await check_call(CORPUS[name])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    name=st.sampled_from(TO_CALLS),
+    cuts=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3),
+)
+def test_pieces_are_no_worse_for_calls(name: str, cuts: list[float]) -> None:
+    """As well where the call went the fast way."""
+    asyncio.run(check_call(CORPUS[name], cuts))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,9 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jmap_proxy.origins import parse_origin
+from jmap_proxy.proxy.door.door import Door
+from jmap_proxy.proxy.passage import Unobserved
 from jmap_proxy.proxy.session.endpoint import local_prefix
-from tests.proxy.request_corpus import CORPUS, KEPT, Entry
-from tests.proxy.support import AUTH, Proxy, proxy_to, raw_server, scripted
+from tests.proxy.fast.ways import Watched, answer
+from tests.proxy.request_corpus import CORPUS, KEPT, SECOND, Entry
+from tests.proxy.support import AUTH, KEY, Proxy, Tokens, proxy_to, raw_server, scripted
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 LAST = f"GET /last HTTP/1.1\r\nHost: localhost\r\n{AUTH}\r\nConnection: close\r\n\r\n".encode()
 """Sent on connections that stay open: if they are in step, it gets its 404 and the connection ends."""
@@ -38,7 +43,7 @@ class Recorder:
             body = await _chunks(reader) if framing == b"chunked" else await reader.readexactly(int(framing))
             self.heads.append(head)
             self.bodies.append(body)
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            writer.write(answer())
             await writer.drain()
 
     def _framing(self, head: bytes) -> bytes:
@@ -68,9 +73,9 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-async def send(proxy: Proxy, sent: bytes, expected: int, cuts: Sequence[float] = ()) -> list[int]:
+async def send(streams: Streams, sent: bytes, expected: int, cuts: Sequence[float] = ()) -> list[int]:
     """Send bytes, cut in pieces at these fractions of their length; the statuses of the answers."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    reader, writer = streams
     at = sorted({0, len(sent), *(int(len(sent) * cut) for cut in cuts)})
     statuses: list[int] = []
     try:
@@ -105,14 +110,30 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool] | None:
     return int(head.split(b" ")[1]), b"\r\nConnection: close\r\n" in head or head.startswith(ends)
 
 
-async def check(entry: Entry, cuts: Sequence[float] = ()) -> None:
+async def warm_up(proxy: Proxy, streams: Streams, call: bytes) -> None:
+    """Make calls on a connection until they go the fast way, and nothing about them or their answers is new."""
+    door = Door({KEY: "alice", "orphan": "bob"}.get)
+    lane = Watched(proxy, door, Unobserved())
+    proxy.listener.serve(proxy.handler.at(door), lane)
+    for _ in range(3):
+        streams[1].write(call)
+        assert await _answer(streams[0]) == (200, False)
+    assert lane.begun >= 2
+
+
+async def check(entry: Entry, cuts: Sequence[float] = (), *, warm: bool = False) -> None:
     """See what comes of an entry, and that the proxy serves a good request afterwards."""
-    recorder = Recorder()
-    async with raw_server(scripted(recorder)) as server, proxy_to(f"{server}/.well-known/jmap") as proxy:
+    recorder, tokens = Recorder(), Tokens(at_once=warm)
+    async with raw_server(scripted(recorder)) as server, proxy_to(f"{server}/.well-known/jmap", tokens) as proxy:
         api = await proxy.url("apiUrl")
-        sent = entry.sent.replace(b"@@", local_prefix(parse_origin(server)).encode())
+        prefix = local_prefix(parse_origin(server)).encode()
         async with asyncio.timeout(20):
-            statuses = await send(proxy, sent, len(entry.statuses), cuts)
+            streams = await asyncio.open_connection("127.0.0.1", proxy.port)
+            if warm:
+                await warm_up(proxy, streams, SECOND.replace(b"@@", prefix))
+                recorder.heads.clear()
+                recorder.bodies.clear()
+            statuses = await send(streams, entry.sent.replace(b"@@", prefix), len(entry.statuses), cuts)
         assert statuses in ([*entry.statuses], [*entry.statuses, KEPT])
         assert recorder.faults == []
         assert recorder.bodies == [*entry.upstream]
@@ -128,14 +149,21 @@ async def test_each_gets_its_answer(name: str) -> None:
     await check(CORPUS[name])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("name", CORPUS)
+async def test_each_gets_its_answer_behind_good_calls(name: str) -> None:
+    """As well on a connection on which calls go the fast way."""
+    await check(CORPUS[name], warm=True)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     entry=st.sampled_from([entry for entry in CORPUS.values() if not entry.whole]),
     cuts=st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3),
+    warm=st.booleans(),
 )
-def test_pieces_make_no_difference(entry: Entry, cuts: list[float]) -> None:
+def test_pieces_make_no_difference(entry: Entry, cuts: list[float], *, warm: bool) -> None:
     """However the bytes are cut on their way, the same comes of them."""
-    asyncio.run(check(entry, cuts))
+    asyncio.run(check(entry, cuts, warm=warm))
 
 
 def test_the_corpus_is_large_enough() -> None:
