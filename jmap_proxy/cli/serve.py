@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -67,6 +68,7 @@ async def _serve(config: Config, reloading: Callable[..., Reloading], make_role:
     async with assembly, reloadable_proxy(assembly, inherited, role) as proxy:
         _tell(proxy.addresses)
         manager.ready(_status(proxy))
+        gc.freeze()  # a look at all that is there by now takes 40 ms, in which nobody is served
         watching = asyncio.create_task(manager.watch(functools.partial(_is_well, manager, proxy, role, stopped)))
         during = functools.partial(manager.reloading, functools.partial(_status, proxy))
         follower = reloading(take_up=proxy.take_up, told=told, during=during)

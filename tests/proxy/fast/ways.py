@@ -58,7 +58,7 @@ class Watched(Lane):
     def __init__(self, proxy: Proxy, door: Door, observer: Observer) -> None:
         async def carry_on(request: web.BaseRequest, crossing: Crossing) -> web.StreamResponse:
             self.carried += 1
-            return await proxy.handler.carry_on(door, request, crossing)
+            return await proxy.handler.answer(door, request, crossing)
 
         super().__init__(door, proxy.planes, observer, carry_on)
         self.begun = 0
