@@ -1,79 +1,13 @@
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvloop
-from aiohttp import web
 
 from jmap_proxy.proxy.listener.connections import MOST_READ_AWAY
-from jmap_proxy.proxy.listener.listener import Listener
+from tests.proxy.listener.hosting import HEAD, PATIENCE, Host, answer, hosting
 from tests.support.certificates import private_authority
-from tests.support.clock import Clock
-
-HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE = 10.0
-
-
-@dataclass
-class Host:
-    """A listener; its answers wait for `go` where the path says so, and leave request bodies unread."""
-
-    listener: Listener
-    clock: Clock
-    port: int = 0
-    entered: asyncio.Event = field(default_factory=asyncio.Event)
-    go: asyncio.Event = field(default_factory=asyncio.Event)
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
-
-    async def connect(self, sent: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection on which these bytes have been sent, and have been read by the listener."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.writers.append(writer)
-        writer.write(sent)
-        for _ in range(10):
-            await asyncio.sleep(0)  # loopback: what was sent is there at once, the loop only has to take it in
-        return reader, writer
-
-
-async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
-    """The next answer on a connection."""
-    line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]
-    fields = dict(text.split(": ", 1) for text in lines)
-    return int(line.split()[1]), fields, await reader.readexactly(int(fields["Content-Length"]))
-
-
-@asynccontextmanager
-async def hosting(**settings: Any) -> AsyncIterator[Host]:
-    """A listener on loopback, whose rounds are made by hand."""
-    clock = Clock(0)
-
-    async def serve(request: web.BaseRequest) -> web.StreamResponse:
-        if request.path == "/wait":
-            place.entered.set()
-            await place.go.wait()
-        return web.Response(status=401 if request.path == "/refused" else 200, body=b"served")
-
-    place = Host(Listener(serve, patience=0.1, clock=clock, **({"head": PATIENCE} | settings)), clock)
-    place.port = int((await place.listener.open("127.0.0.1", 0)).rpartition(":")[2])
-    try:
-        yield place
-    finally:
-        for writer in place.writers:
-            writer.close()
-        await place.listener.close()
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Host]:
-    """Give a listener with places enough."""
-    async with hosting() as place:
-        yield place
 
 
 async def test_half_a_head_gets_408(host: Host) -> None:
@@ -265,21 +199,6 @@ async def test_a_small_body_that_nobody_wants_does_not_cost_the_connection(host:
     assert "Connection" not in fields
     writer.write(b"abc" + HEAD)
     assert (await answer(reader))[0] == 200
-
-
-@pytest.mark.parametrize("sent", [b"GET / SECRET\r\n\r\n", b"G\x00ET SECRET\r\n\r\n", b"SECRET\r\n\r\n"])
-async def test_malformed_requests_are_repeated_nowhere(
-    host: Host, caplog: pytest.LogCaptureFixture, sent: bytes
-) -> None:
-    """The client gets problem details, the log a line; neither holds what was sent."""
-    with caplog.at_level(logging.DEBUG):
-        reader, _ = await host.connect(sent)
-        status, fields, body = await answer(reader)
-    assert (status, fields["Content-Type"]) == (400, "application/problem+json")
-    assert b"SECRET" not in body
-    assert {record.levelname for record in caplog.records if record.name == "jmap_proxy.http"} <= {"INFO", "DEBUG"}
-    assert caplog.records
-    assert "SECRET" not in caplog.text
 
 
 async def test_an_upgrade_that_is_declined_ends_the_connection(host: Host) -> None:
