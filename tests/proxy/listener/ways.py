@@ -196,8 +196,12 @@ class Place:
 
     def connection(self) -> FastConnection:
         """The listener's side of the only connection."""
-        (connection,) = self.proxy.listener._server.connections
-        return cast("FastConnection", connection)
+        (connection,) = self.connections()
+        return connection
+
+    def connections(self) -> list[FastConnection]:
+        """The listener's side of each."""
+        return cast("list[FastConnection]", self.proxy.listener._server.connections)
 
 
 @asynccontextmanager
