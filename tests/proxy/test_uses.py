@@ -24,3 +24,19 @@ async def test_what_nobody_uses_is_over_at_once() -> None:
     with uses:
         pass
     await uses.over()
+
+
+async def test_a_use_may_go_from_begin_to_end() -> None:
+    """Where it is no context; it counts as one."""
+    uses = Uses()
+    uses.begin()
+    with uses:
+        uses.begin()
+        over = asyncio.create_task(uses.over())
+        uses.end()
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not over.done()
+    uses.end()
+    await over
+    await uses.over()

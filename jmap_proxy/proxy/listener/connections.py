@@ -2,8 +2,8 @@
 
 Whatever relies on the inner names of aiohttp's server is here and in `server`. Here, of 3.14 and pinned by the tests:
 `_messages`, `_request_count`, `_waiter`, `_upgraded`, `_payload_parser`, `_lingering_time`, `_request_in_progress`,
-`_close`, `_force_close`, `_paused`, `_task_handler`, `_keepalive_handle`, `_next_keepalive_close_time`,
-`_process_keepalive`, `_parser`, and a parser's `message_consumed`.
+`_close`, `_force_close`, `_paused`, `_keepalive_handle`, `_next_keepalive_close_time`, `_process_keepalive`, `_parser`,
+and a parser's `message_consumed`.
 """
 
 from __future__ import annotations

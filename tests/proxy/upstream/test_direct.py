@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-from typing import Any
 
 import aiohttp
 import pytest
@@ -16,8 +15,10 @@ from yarl import URL
 
 from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.upstream.connections import Pool
-from jmap_proxy.proxy.upstream.direct import Direct, DirectAnswer, is_known
+from jmap_proxy.proxy.upstream.direct import Direct, DirectAnswer, Prepared, Sent, is_known
 from tests.proxy.support import raw_server
+from tests.proxy.upstream.scripts import OTHER, Peer, answering, closing, once, serving
+from tests.proxy.upstream.waiting import Waiting, pooling
 
 TIMES = aiohttp.ClientTimeout(total=None, connect=5, sock_read=5)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst"
@@ -57,16 +58,6 @@ def test_the_installed_version_is_known() -> None:
     assert is_known(aiohttp.__version__)
 
 
-async def test_a_connector_makes_our_connections() -> None:
-    """By its `_factory`, with its `_loop`."""
-    pool = Pool()
-    async with pool, raw_server(answer_all) as origin, asyncio.timeout(TIME_LIMIT):
-        assert pool._loop is asyncio.get_running_loop()
-        connection = await pool.connect(template(origin), [], TIMES)
-        assert type(connection.protocol) is type(pool._factory()) is not ResponseHandler
-        connection.release()
-
-
 async def test_connect_takes_what_it_is_given() -> None:
     """`connect(request, traces, timeout)`; of the request it is one template for all of a server."""
     assert list(inspect.signature(aiohttp.BaseConnector.connect).parameters) == ["self", "req", "traces", "timeout"]
@@ -89,56 +80,6 @@ def test_a_protocol_takes_what_it_is_given() -> None:
     assert inspect.iscoroutinefunction(ResponseHandler.read)
     assert list(inspect.signature(ResponseHandler.start_timeout).parameters) == ["self"]
     assert isinstance(inspect.getattr_static(ResponseHandler, "should_close"), property)
-
-
-async def test_a_protocol_is_asked_whether_it_is_connected_before_it_is_used_again() -> None:
-    """And says no when it is out of step: that is what keeps unasked bytes away from the next request."""
-    pool = Pool()
-    async with pool, raw_server(answer_all) as origin, asyncio.timeout(TIME_LIMIT):
-        first = await pool.connect(template(origin), [], TIMES)
-        protocol = first.protocol
-        assert protocol is not None
-        first.release()
-        second = await pool.connect(template(origin), [], TIMES)
-        assert second.protocol is protocol
-        second.release()
-        protocol.force_close()
-        assert protocol.transport is not None
-        assert not protocol.is_connected()
-        third = await pool.connect(template(origin), [], TIMES)
-        assert third.protocol is not protocol
-        third.release()
-
-
-@pytest.mark.parametrize("pieces", [1, 20])
-def test_a_piece_sets_no_timer_of_its_own(pieces: int) -> None:
-    """One timer serves all of an answer, and the next ones; it ends with the connection."""
-    calls = 0
-
-    class Counting(asyncio.SelectorEventLoop):
-        def call_at(self, when: float, callback: Any, *args: Any, **kwargs: Any) -> asyncio.TimerHandle:  # type: ignore[override]
-            nonlocal calls
-            calls += "PooledConnection._look" in getattr(callback, "__qualname__", "")
-            return super().call_at(when, callback, *args, **kwargs)
-
-    async def in_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readuntil(b"\r\n\r\n"):
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % pieces)
-            for _ in range(pieces):
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0)
-
-    async def main() -> None:
-        pool = Pool()
-        async with pool, raw_server(in_pieces) as origin, asyncio.timeout(TIME_LIMIT):
-            direct = Direct(pool)
-            for _ in range(3):
-                assert len(await (await get(direct, origin)).content.read()) == pieces
-
-    with asyncio.Runner(loop_factory=Counting) as runner:
-        runner.run(main())
-    assert calls == 1
 
 
 async def test_a_connection_goes_back_when_the_body_has_come() -> None:
@@ -214,3 +155,169 @@ async def test_host_names_the_server(url: str, host: str) -> None:
     pool = Pool()
     async with pool:
         assert Direct(pool)._learn(parse_origin(url)).host_line == f"Host: {host}"
+
+
+async def sent(direct: Direct, prepared: Prepared, asker: Waiting) -> Sent:
+    """A request that was sent at once, over the connection of one that was answered before."""
+    begun = direct.begin(prepared, b"Content-Length: 0\r\n\r\n", 5, asker)
+    assert begun is not None
+    return begun
+
+
+async def rested(origin: str, pool: Pool) -> tuple[Direct, Prepared]:
+    """A connection rests, and a request is prepared."""
+    direct = Direct(pool)
+    assert await (await get(direct, origin)).content.read() == b"first"
+    return direct, direct.prepare("POST", f"{origin}/x?y", [("X-Field", "v ä")])
+
+
+async def test_what_is_prepared_goes_as_any_request() -> None:
+    """Head and body, in one piece."""
+    async with serving(answering(OK)) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        assert await asker.heard_first() == OK
+        begun.answered()
+        fields = [("X-Field", "v ä"), ("Content-Length", "0")]
+        await (await direct.request("POST", f"{server.origin}/x?y", fields, b"", TIMES)).content.read()
+    assert server.heads[1] == server.heads[2]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b"])
+async def test_nothing_with_a_control_character_is_prepared(value: str) -> None:
+    """Neither in a field nor in the URL."""
+    async with pooling() as pool:
+        for path, fields in (("/x", [("X-Field", value)]), (f"/{value}", [])):
+            with pytest.raises(ValueError, match="control"):
+                Direct(pool).prepare("POST", f"http://127.0.0.1{path}", fields)
+
+
+async def test_nothing_is_begun_while_no_connection_rests() -> None:
+    """Neither before the first request nor while the only connection is asked."""
+    async with serving(answering(OK)) as server, pooling() as pool:
+        direct, asker = Direct(pool), Waiting()
+        prepared = direct.prepare("POST", server.origin, [])
+        assert direct.begin(prepared, b"\r\n", 5, asker) is None
+        await (await get(direct, server.origin)).content.read()
+        begun = await sent(direct, prepared, asker)
+        assert direct.begin(prepared, b"\r\n", 5, asker) is None
+        await asker.heard_first()
+        begun.answered()
+        (await sent(direct, prepared, Waiting())).close()
+    assert (server.connections, len(server.heads)) == (1, 2)
+
+
+async def test_an_answer_that_is_not_taken_at_once() -> None:
+    """It is read as any; what has come of it is told to the parser before."""
+
+    async def script(peer: Peer) -> None:
+        for pieces in ([OK], [b"HTTP/1.1 102 Processing\r\n\r\n", OTHER[:-2], OTHER[-2:]], [OK]):
+            await peer.head()
+            for piece in pieces:
+                await peer.say(piece)
+                await asyncio.sleep(0)
+
+    async with serving(script) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        data = await asker.heard_first()
+        assert begun.connection is not None
+        begun.connection.parse(data)
+        answer = await begun.answer()
+        assert (answer.status, await answer.content.read()) == (200, b"other")
+        begun.close()  # too late to matter
+        assert await (await get(direct, server.origin)).content.read() == b"first"
+    assert server.connections == 1
+
+
+async def test_an_answer_that_cannot_be_read() -> None:
+    """It is told as `request` does, and the connection ends."""
+    async with serving(answering(OK, b"HTTP/1.1 nonsense\r\n\r\n")) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        data = await asker.heard_first()
+        assert begun.connection is not None
+        begun.connection.parse(data)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await begun.answer()
+        assert not pool._acquired
+        assert direct.begin(prepared, b"\r\n", 5, asker) is None
+
+
+async def test_no_answer_comes() -> None:
+    """The asker is told by nothing, and who wants the answer gets aiohttp's error; nothing is sent again."""
+
+    async def leaves(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await closing(peer)
+
+    async with serving(leaves) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        assert await asker.heard_first() == b""
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await begun.answer()
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await begun.answer()  # nor is there one to be taken twice
+    assert len(server.heads) == 2
+
+
+async def test_what_is_given_up_ends_its_connection() -> None:
+    """Whatever comes on it later is for nobody."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await peer.head()
+        await peer.left()
+
+    async with serving(script, once(OTHER)) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        await get_ready(server.heads)
+        begun.close()
+        begun.close()
+        begun.answered()
+        await server.left.wait()
+        assert await (await get(direct, server.origin)).content.read() == b"other"
+        assert not asker.told
+    assert server.connections == 2
+
+
+async def get_ready(heads: list[bytes]) -> None:
+    """Wait until the server has got the second request."""
+    while len(heads) < 2:  # noqa: ASYNC110 - there is no event for that
+        await asyncio.sleep(0)
+
+
+async def test_who_waits_for_an_answer_may_be_cancelled() -> None:
+    """Its connection ends, since the answer would come on it."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await peer.head()
+        await peer.say(OTHER[:9])
+        await peer.left()
+
+    async with serving(script) as server, pooling() as pool:
+        direct, prepared = await rested(server.origin, pool)
+        asker = Waiting()
+        begun = await sent(direct, prepared, asker)
+        data = await asker.heard_first()
+        assert begun.connection is not None
+        begun.connection.parse(data)
+        waiting = asyncio.create_task(begun.answer())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await server.left.wait()
+        assert not pool._acquired

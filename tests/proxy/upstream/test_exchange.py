@@ -9,13 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jmap_proxy.errors import TokenDelayed, UpstreamOriginRefused, UpstreamSilent, UpstreamSlow, UpstreamUnreachable
+from jmap_proxy.errors import (
+    TokenDelayed,
+    UpstreamMalformed,
+    UpstreamOriginRefused,
+    UpstreamRefusedToken,
+    UpstreamSilent,
+    UpstreamSlow,
+    UpstreamUnreachable,
+)
 from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.upstream.body import BufferedBody, SpooledBody
-from jmap_proxy.proxy.upstream.exchange import ANSWERED, LEAST, PROMPT, STREAM, Call, Exchange, end_of_step
+from jmap_proxy.proxy.upstream.exchange import ANSWERED, LEAST, PROMPT, STREAM, Begun, Call, Exchange, end_of_step
 from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.sandbox import Fault, MailServer
 from tests.proxy.support import Proxy, Tokens, answering, proxy_to, raw_server, scripted
+from tests.proxy.upstream.scripts import OK, Peer, closing, serving, silent
+from tests.proxy.upstream.scripts import answering as answering_all
+from tests.proxy.upstream.waiting import Waiting
 
 ECHO = json.dumps({"using": ["urn:ietf:params:jmap:core"], "methodCalls": [["Core/echo", {"a": "é"}, "0"]]}).encode()
 JSON = {"Content-Type": "application/json"}
@@ -427,3 +438,206 @@ async def test_an_upload_is_not_repeated_on_another_connection(method: str, read
             await status(exchange, Call(method, f"{origin}/x", [], body))
     await body.close()
     assert [head.split()[0] for head in server.heads] == [b"GET", method.encode()]
+
+
+NO = b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"
+BODY = BufferedBody(b"")
+
+
+async def begun(exchange: Exchange, origin: str, asker: Waiting) -> Begun:
+    """A call that was sent at once, over the connection of one before."""
+    async with exchange.send(Call("POST", f"{origin}/x", [], BODY)) as answer:
+        await answer.content.read()
+    prepared = exchange.prepare("POST", f"{origin}/x", [])
+    assert prepared is not None
+    sent = exchange.begin(prepared, b"", asker)
+    assert sent is not None
+    return sent
+
+
+async def carried_on(exchange: Exchange, origin: str, sent: Begun, asker: Waiting) -> tuple[int, bytes]:
+    """What becomes of it in the ordinary way, from where its answer begins to come."""
+    try:
+        data = await asker.heard_first()
+        if data and sent.sent.connection is not None:
+            sent.sent.connection.parse(data)
+        async with exchange.send(Call("POST", f"{origin}/x", [], BODY, begun=sent)) as answer:
+            return answer.status, await answer.content.read()
+    finally:
+        sent.sent.close()
+
+
+async def test_a_call_is_begun_with_the_token() -> None:
+    """The same head as in the ordinary way, byte for byte."""
+    async with serving(answering_all(OK)) as server, exchange_with(server.origin, Tokens(at_once=True)) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        assert await asker.heard_first() == OK
+        sent.sent.answered()
+        assert sent.token == "good"
+    assert server.heads[0] == server.heads[1]
+    assert b"Authorization: Bearer good\r\n" in server.heads[1]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/x",
+        "https://m.example:8443/x",
+        "https://sub.m.example/x",
+        "http://m.example/x",
+        "http://192.0.2.1/x",
+    ],
+)
+async def test_nothing_is_prepared_for_whom_the_token_is_not_for(url: str) -> None:
+    """Another origin, or a listed one by plain http elsewhere."""
+    allowed = frozenset(map(parse_origin, ("https://m.example", "http://192.0.2.1")))
+    async with upstream_session() as http:
+        exchange = Exchange(http, Tokens(at_once=True), allowed)
+        assert exchange.prepare("POST", "https://m.example/x", []) is not None
+        with pytest.raises(UpstreamOriginRefused):
+            exchange.prepare("POST", url, [])
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        Tokens(),
+        Tokens(at_once=True, error=TokenDelayed("late")),
+        Tokens("a\r\nX-Evil: 1", at_once=True),
+        Tokens("a\0", at_once=True),
+    ],
+    ids=["to-be-waited-for", "to-be-told", "line-break", "nul"],
+)
+async def test_nothing_is_begun_without_a_good_token(tokens: Tokens) -> None:
+    """One that has to be waited for, none, or one that would be more than a field; the ordinary way tells."""
+    async with serving(answering_all(OK)) as server, upstream_session() as http:
+        allowed = frozenset({parse_origin(server.origin)})
+        good = Exchange(http, Tokens(at_once=True), allowed)
+        async with good.send(Call("POST", f"{server.origin}/x", [], BODY)) as answer:
+            await answer.content.read()
+        exchange = Exchange(http, tokens, allowed)
+        prepared = exchange.prepare("POST", f"{server.origin}/x", [])
+        assert prepared is not None
+        assert exchange.begin(prepared, b"", Waiting()) is None
+        asker = Waiting()
+        sent = good.begin(prepared, b"", asker)
+        assert sent is not None  # it was not for the want of a connection
+        await asker.heard_first()
+        sent.sent.answered()
+    assert len(server.heads) == 2
+    assert tokens.calls == []
+
+
+async def test_nothing_is_begun_without_a_connection() -> None:
+    """It would have to be waited for."""
+    async with serving(answering_all(OK)) as server, exchange_with(server.origin, Tokens(at_once=True)) as exchange:
+        prepared = exchange.prepare("POST", f"{server.origin}/x", [])
+        assert prepared is not None
+        assert exchange.begin(prepared, b"", Waiting()) is None
+    assert server.connections == 0
+
+
+async def test_a_token_that_is_refused_to_a_begun_call_is_replaced() -> None:
+    """The call is sent once more, with its body and the next token."""
+    tokens = Tokens("good", "better", at_once=True)
+    async with serving(answering_all(OK, NO, OK)) as server, exchange_with(server.origin, tokens) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        assert await carried_on(exchange, server.origin, sent, asker) == (200, b"first")
+    assert tokens.calls == ["replace good"]
+    assert [head.partition(b"Bearer ")[2].split()[0] for head in server.heads] == [b"good", b"good", b"better"]
+
+
+async def test_the_token_that_counts_is_the_one_that_was_sent() -> None:
+    """Also where there is a newer one by the time that it is refused: that is not thrown away."""
+    tokens = Tokens("good", "better", at_once=True)
+    async with serving(answering_all(OK, NO, OK)) as server, exchange_with(server.origin, tokens) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        del tokens.tokens[0]
+        tokens.tokens.append("best")
+        assert await carried_on(exchange, server.origin, sent, asker) == (200, b"first")
+    assert tokens.calls == ["replace good"]
+    assert b"Bearer better\r\n" in server.heads[-1]
+
+
+async def test_a_begun_call_is_sent_twice_at_most() -> None:
+    """A server that refuses the second token too is told, as ever."""
+    tokens = Tokens("good", "better", "best", at_once=True)
+    async with serving(answering_all(OK, NO)) as server, exchange_with(server.origin, tokens) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        with pytest.raises(UpstreamRefusedToken):
+            await carried_on(exchange, server.origin, sent, asker)
+    assert tokens.calls == ["replace good", "refused better"]
+    assert len(server.heads) == 3
+
+
+async def test_the_next_token_is_not_waited_for_without_end() -> None:
+    """With the same patience as for an ordinary call."""
+
+    class SlowThen(Slow):
+        def token_now(self) -> str | None:
+            return "good"
+
+    tokens = SlowThen("good", "better", at="replace")
+    async with serving(answering_all(OK, NO)) as server, exchange_with(server.origin, tokens) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        with pytest.raises(TokenDelayed):
+            await carried_on(exchange, server.origin, sent, asker)
+
+
+async def _ok_then(peer: Peer, then: bytes | None) -> None:
+    await peer.head()
+    await peer.say(OK)
+    if then is None:
+        await closing(peer)
+        return
+    await peer.head()
+    await peer.say(then)
+    await peer.left()
+
+
+@pytest.mark.parametrize(
+    ("then", "error"),
+    [
+        (None, UpstreamUnreachable),
+        (b"nonsense\r\n\r\n", UpstreamUnreachable),
+        (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\nX: a\1b\r\n\r\n", UpstreamMalformed),
+    ],
+    ids=["left", "nonsense", "ambiguous"],
+)
+async def test_the_troubles_of_a_begun_call_are_told_as_ever(then: bytes | None, error: type[Exception]) -> None:
+    """And it is never sent again."""
+    async with (
+        serving(lambda peer: _ok_then(peer, then)) as server,
+        exchange_with(server.origin, Tokens(at_once=True)) as exchange,
+    ):
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        with pytest.raises(error):
+            await carried_on(exchange, server.origin, sent, asker)
+    assert len(server.heads) == 2
+
+
+async def test_a_server_that_says_nothing_to_a_begun_call() -> None:
+    """504, and nobody is told to come again. Its time is set by hand: the exchange's own is minutes."""
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.say(OK)
+        await silent(peer)
+
+    async with serving(script) as server, exchange_with(server.origin, Tokens(at_once=True)) as exchange:
+        asker = Waiting()
+        sent = await begun(exchange, server.origin, asker)
+        connection = sent.sent.connection
+        assert connection is not None
+        assert connection._read_timeout == ANSWERED.sock_read
+        connection._on_read_timeout()
+        with pytest.raises(UpstreamSilent) as caught:
+            await carried_on(exchange, server.origin, sent, asker)
+    assert (caught.value.status, caught.value.headers()) == (504, {})
+    assert "good" not in repr(sent)

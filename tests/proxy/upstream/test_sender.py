@@ -6,8 +6,10 @@ import aiohttp
 import pytest
 
 from jmap_proxy.proxy.upstream.body import BufferedBody
+from jmap_proxy.proxy.upstream.pool import upstream_session
 from jmap_proxy.proxy.upstream.sender import SMALL, Sender
 from tests.proxy.upstream.scripts import EMPTY, OK, OTHER, TIMES, Peer, answering, ask, closing, serving, start
+from tests.proxy.upstream.waiting import Waiting
 
 
 async def test_a_request_goes_as_it_is(sender: Sender) -> None:
@@ -208,3 +210,42 @@ async def test_a_compressed_body_comes_as_it_is(sender: Sender) -> None:
         answering(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")
     ) as server:
         assert await ask(sender, server) == (200, b"abc")
+
+
+async def test_a_request_can_be_begun_by_the_short_way() -> None:
+    """Over a connection that rests, and none else."""
+    async with serving(answering(OK)) as server, upstream_session() as http:
+        sender, asker = Sender(http, short=True), Waiting()
+        prepared = sender.prepare("POST", f"{server.origin}/x", [("X-Field", "value")])
+        assert prepared is not None
+        assert sender.begin(prepared, b"\r\n", 5, asker) is None
+        await ask(sender, server)
+        sent = sender.begin(prepared, b"Content-Length: 0\r\n\r\n", 5, asker)
+        assert sent is not None
+        assert await asker.heard_first() == OK
+        sent.answered()
+        assert await ask(sender, server, "POST", b"") == (200, b"first")
+    assert server.heads[1] == server.heads[2]
+    assert server.connections == 1
+
+
+async def test_where_the_short_way_is_off_nothing_is_begun() -> None:
+    """Neither is anything prepared, nor what another sender has prepared sent."""
+    async with serving(answering(OK)) as server, upstream_session() as http:
+        url, asker = f"{server.origin}/x", Waiting()
+        prepared = Sender(http, short=True).prepare("POST", url, [])
+        assert prepared is not None
+        sender = Sender(http, short=False)
+        await ask(sender, server)
+        assert sender.prepare("POST", url, []) is None
+        assert sender.begin(prepared, b"\r\n", 5, asker) is None
+    async with aiohttp.ClientSession() as http:  # whose connections are not of our kind
+        assert Sender(http, short=True).prepare("POST", url, []) is None
+    assert len(server.heads) == 1
+
+
+async def test_what_cannot_be_sent_is_not_prepared() -> None:
+    """A control character in a field, as ever."""
+    async with upstream_session() as http:
+        with pytest.raises(ValueError, match="control"):
+            Sender(http, short=True).prepare("POST", "http://127.0.0.1/x", [("X-Field", "a\r\nb")])
