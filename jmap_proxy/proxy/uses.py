@@ -33,5 +33,5 @@ class Uses:
     async def over(self) -> None:
         """Wait until there is none; to be called once nobody can begin another."""
         if self._count:
-            self._ended = asyncio.Event()
+            self._ended = self._ended or asyncio.Event()
             await self._ended.wait()

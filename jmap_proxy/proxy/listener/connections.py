@@ -44,7 +44,17 @@ class Connection(web.RequestHandler):
     and word to a body whose bytes have become unreadable.
     """
 
-    __slots__ = ("_awaited", "_away", "_away_done", "_garbled", "_heard", "_is_free", "_latest_body", "_server")
+    __slots__ = (
+        "_awaited",
+        "_away",
+        "_away_done",
+        "_garbled",
+        "_heard",
+        "_is_free",
+        "_latest_body",
+        "_server",
+        "_works",
+    )
 
     def __init__(self, server: Server, **settings: Any) -> None:
         super().__init__(server, **settings)
@@ -56,6 +66,7 @@ class Connection(web.RequestHandler):
         self._away = 0
         self._away_done: asyncio.Future[None] | None = None
         self._is_free = True
+        self._works = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, or tell its client that there is no place."""
@@ -192,26 +203,34 @@ class Connection(web.RequestHandler):
         """Whether all requests have been answered, and a next one may come."""
         return self._is_free and not (self._messages or self._close or self._force_close or self._paused)
 
-    def receive_quietly(self, data: bytes) -> None:
-        """Pass bytes to the parser, and do not let aiohttp know until `go_on`."""
-        waiter, self._waiter = self._waiter, None
+    def can_answer(self) -> bool:
+        """Whether a request may be answered by a connection that goes on."""
+        transport = self.transport
+        return not (transport is None or transport.is_closing() or self._close or self._server.closing)
+
+    def parse(self, data: bytes) -> RawRequestMessage | None:
+        """Pass bytes to the parser, and do not let aiohttp know until `go_on`.
+
+        Returns:
+            The request of which the head has come to its end by them; None for none, several or nonsense.
+        """
+        waiter, self._waiter = self._waiter, None  # aiohttp ends no connection in here, which would cancel it
+        count = self._request_count
         try:
             Connection.data_received(self, data)
         finally:
             self._waiter = waiter
+        latest = self._messages[-1][0] if self._messages and self._request_count == count + 1 else None
+        return latest if isinstance(latest, RawRequestMessage) else None
 
     def go_on(self) -> None:
         """Let aiohttp answer what has come."""
         if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def latest(self) -> tuple[RawRequestMessage, StreamReader] | None:
-        """The request that has come last, and that nobody answers yet; None if it was malformed."""
+    def latest_request(self) -> web.BaseRequest:
+        """The request that has come last, as it is seen by who answers it."""
         message, body = self._messages[-1]
-        return (message, body) if isinstance(message, RawRequestMessage) else None
-
-    def request_of(self, message: RawRequestMessage, body: StreamReader) -> web.BaseRequest:
-        """The request, as it is seen by who answers it."""
         return self._server.request(message, body, self)
 
     def drop_latest(self) -> None:
@@ -223,13 +242,26 @@ class Connection(web.RequestHandler):
             self._parser.message_consumed()
 
     def work(self) -> None:
-        """A request is being answered."""
+        """A request is being answered without aiohttp, until `rest` or `hand_over`."""
+        self._works = True
         self._awaited, self._heard = False, True
         self._server.admission.head_came(self)
 
+    def hand_over(self) -> None:
+        """It is to be answered by aiohttp after all."""
+        self._works = False
+
     def rest(self) -> None:
-        """The request has been answered: begin to wait for the next one, for so long."""
+        """The request has been answered: wait for the next one, for so long."""
+        self._works = False
         self._next_keepalive_close_time = until = self._loop.time() + KEEP_ALIVE
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(until, self._process_keepalive)
         self._server.admission.rest(self)
+
+    def _process_keepalive(self) -> None:
+        """End a connection that has rested for too long; aiohttp does not know of those that work without it."""
+        if self._works:
+            self._keepalive_handle = self._loop.call_later(KEEP_ALIVE, self._process_keepalive)
+        else:
+            super()._process_keepalive()

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 async def test_calls_go_fast_once_a_connection_to_the_server_rests(place: Place) -> None:
     """The first one has to make it."""
-    caller, bodies = await place.connect(), [b"one", b"two", b"", b"x" * 900]
+    caller, bodies = await place.connect(), [b"one", b"two", b"3", b"x" * 900]
     assert [await caller.call(body) for body in bodies] == bodies
     assert place.ways == [ORDINARY, FAST, FAST, FAST]
     assert (place.server.connections, place.server.calls) == (1, bodies)
@@ -93,7 +93,7 @@ async def test_a_body_that_comes_later_goes_the_ordinary_way(place: Place, calle
     whole = caller.request(b"later")
     for late in (5, 1):
         caller.writer.write(whole[:-late])
-        await until(lambda: place.connection()._owed)
+        await until(lambda: place.connection()._boundary._owed)
         caller.writer.write(whole[-late:])
         assert await caller.body() == b"later"
         assert await caller.call(b"{}") == b"{}"
@@ -107,7 +107,7 @@ async def test_after_half_a_head_the_connection_stays_on_the_ordinary_way(
     """It is served as ever; where the head ends is not looked for."""
     whole = caller.request(b"later")
     caller.writer.write(whole[:at])
-    await until(lambda: place.connection()._owed)
+    await until(lambda: place.connection()._boundary._owed)
     caller.writer.write(whole[at:])
     assert await caller.body() == b"later"
     assert await caller.call(b"{}") == b"{}"
@@ -120,7 +120,7 @@ async def test_an_upload_leaves_the_connection_in_step(place: Place, caller: Cal
     head = caller.request(b"", path=place.path("uploadUrl")).replace(b"Length: 0", b"Length: %d" % (1000 * pieces))
     caller.writer.write(head)
     for left in range(pieces, 0, -1):
-        await until(lambda left=left: place.connection()._owed == 1000 * left)
+        await until(lambda left=left: place.connection()._boundary._owed == 1000 * left)
         caller.writer.write(bytes(1000))
     assert await caller.body() == bytes(1000 * pieces)
     assert await caller.call(b"{}") == b"{}"
@@ -138,7 +138,7 @@ async def test_a_chunked_body_is_the_last_of_its_connection(
     if pieces == 1:
         head, chunks = head + chunks, b""
     caller.writer.write(head)
-    await until(lambda: place.connection()._owed)
+    await until(lambda: place.connection()._boundary._owed)
     caller.writer.write(chunks + caller.request(b"never"))
     status, fields, body = await caller.answer()
     assert (status, fields["Connection"], body) == (200, "close", b"abc")
@@ -239,7 +239,7 @@ async def test_a_server_that_leaves_without_an_answer(place: Place, caller: Call
 
 
 async def test_an_unforeseen_error_ends_the_connection() -> None:
-    """A client that got nothing must not wait for ever; nothing is left behind."""
+    """The client is told so and does not wait for ever; nothing is left behind."""
 
     class Failing(Unobserved):
         calls = 0
@@ -254,6 +254,9 @@ async def test_an_unforeseen_error_ends_the_connection() -> None:
         caller = await place.connect()
         await caller.in_step()
         caller.send(b"{}")
+        status, fields, body = await caller.answer()
+        assert (status, fields["Connection"]) == (500, "close")
+        assert json.loads(body)["type"] == "urn:jmap-proxy:error:internal"
         assert await caller.is_ended()
         await nothing_is_left(place)
         other = await place.connect()

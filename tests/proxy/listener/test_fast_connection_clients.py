@@ -80,6 +80,21 @@ async def test_half_a_head_behind_a_call(place: Place, caller: Caller) -> None:
     assert place.ways == [FAST, ORDINARY]
 
 
+async def test_much_of_a_head_may_wait_behind_a_call(place: Place, caller: Caller) -> None:
+    """Reading has paused by then; it goes on, and the head comes to its end."""
+    whole = caller.request(b"behind", *(f"Cookie: {'x' * 700}" for _ in range(100)))
+    connection = place.connection()
+    assert connection.transport is not None
+    caller.send(WAIT)
+    await place.server.entered.wait()
+    caller.writer.write(whole[: MOST_BEHIND + 1000])
+    await until(lambda: not connection.transport.is_reading())
+    place.server.go.set()
+    assert await caller.body() == WAIT
+    caller.writer.write(whole[MOST_BEHIND + 1000 :])
+    assert await caller.body() == b"behind"
+
+
 async def test_reading_goes_on_after_much_has_waited(place: Place, caller: Caller) -> None:
     """Also where nothing of what has waited lets aiohttp's own server pause and go on."""
     upload = bytes(MOST_BEHIND // 20)
@@ -91,7 +106,7 @@ async def test_reading_goes_on_after_much_has_waited(place: Place, caller: Calle
         caller.send(body)
         await place.server.entered.wait()
         caller.writer.write(uploads)
-        await until(lambda connection=connection: len(connection._behind) == len(uploads))
+        await until(lambda connection=connection: connection._held == len(uploads))
         place.server.go.set()
         assert (await caller.answer())[2] == body
         assert [await caller.body() for _ in range(20)] == [upload] * 20
@@ -117,7 +132,7 @@ def test_many_calls_behind_one_do_not_fill_the_memory(first: bytes, status: int,
             connection = place.connection()
             assert connection.transport is not None
             await until(lambda: not connection.transport.is_reading())
-            assert MOST_BEHIND < len(connection._behind) <= MOST_BEHIND + ONE_READ
+            assert MOST_BEHIND < connection._held <= MOST_BEHIND + ONE_READ
             place.server.go.set()
             assert (await caller.answer())[0] == status
             assert [await caller.body() for _ in bodies] == bodies
