@@ -6,7 +6,6 @@ in the ordinary way; if it has been sent on by then, that goes on with the answe
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jmap_proxy.proxy.listener.boundary import Boundary
@@ -29,7 +28,7 @@ class FastConnection(Connection):
         self._route: Route | None = None
         self._crossing: Crossing | None = None
         self._call = b""
-        self._behind: deque[bytes] = deque()
+        self._behind: list[bytes] = []
         self._held = 0
         self._begun: Crossing | None = None
         """What was a crossing, until it is taken by who carries it on."""
@@ -129,7 +128,7 @@ class FastConnection(Connection):
     def _catch_up(self) -> None:
         """Take what has come meanwhile, as it came, until the next call is on its way."""
         while self._behind and self._crossing is None:
-            data = self._behind.popleft()
+            data = self._behind.pop(0)
             if self._held > LARGE >= self._held - len(data) and self.transport is not None:
                 self.transport.resume_reading()
             self._held -= len(data)
