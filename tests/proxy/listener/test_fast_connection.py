@@ -44,6 +44,32 @@ async def test_calls_go_fast_once_a_connection_to_the_server_rests(place: Place)
     assert (place.server.connections, place.server.calls) == (1, bodies)
 
 
+async def test_a_call_that_goes_fast_has_no_task_and_no_timer(place: Place, caller: Caller) -> None:
+    """Nor has its answer; in the ordinary way there is a task for each. This is what the fast way is for."""
+    loop: Any = asyncio.get_running_loop()
+    tasks = list[str]()
+
+    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **settings: Any) -> asyncio.Task[Any]:
+        tasks.append(coroutine.__qualname__)
+        return asyncio.Task(coroutine, loop=loop, **settings)
+
+    await caller.call(b"{}")  # has the timer of the server's silence set, which then serves for many
+    before = len(loop._scheduled)
+    loop.set_task_factory(make)
+    try:
+        for number in range(10):
+            await caller.call(b"{}" * number + b"1")
+        fast, timers = list(tasks), len(loop._scheduled)
+        place.serve(None)
+        for _ in range(10):
+            await caller.call(b"{}")
+    finally:
+        loop.set_task_factory(None)
+    assert (fast, timers) == ([], before)
+    assert tasks.count("RequestHandler._handle_request") == 10
+    assert place.ways == [FAST] * 11 + [ORDINARY] * 10
+
+
 async def test_the_first_call_on_a_connection_can_go_fast(place: Place, caller: Caller) -> None:
     """What has to rest is the connection to the server, whoever opened it."""
     other = await place.connect()
