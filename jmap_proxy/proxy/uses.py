@@ -23,6 +23,7 @@ class Uses:
         self._count -= 1
         if not self._count and self._ended is not None:
             self._ended.set()
+            self._ended = None
 
     def __enter__(self) -> None:
         self.begin()
@@ -31,7 +32,7 @@ class Uses:
         self.end()
 
     async def over(self) -> None:
-        """Wait until there is none; to be called once nobody can begin another."""
-        if self._count:
+        """Wait until there is none, which may be a while if others begin meanwhile."""
+        while self._count:
             self._ended = self._ended or asyncio.Event()
             await self._ended.wait()

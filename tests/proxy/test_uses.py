@@ -40,3 +40,18 @@ async def test_a_use_may_go_from_begin_to_end() -> None:
     uses.end()
     await over
     await uses.over()
+
+
+async def test_it_is_not_over_where_another_use_has_begun_meanwhile() -> None:
+    """Whoever waits then waits for that one too, and so does whoever asks later."""
+    uses = Uses()
+    uses.begin()
+    over = asyncio.create_task(uses.over())
+    await asyncio.sleep(0)
+    uses.end()
+    uses.begin()
+    later = asyncio.create_task(uses.over())
+    await asyncio.sleep(0)
+    assert [over.done(), later.done()] == [False, False]
+    uses.end()
+    await asyncio.gather(over, later)
