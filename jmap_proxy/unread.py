@@ -2,6 +2,8 @@
 
 A server may send any number of interim answers (RFC 9110 §15.2). One that sends nothing else, as fast as it can, would
 fill the memory, and keep the event loop from everybody else meanwhile: 200 MB and 5 s were measured on uvloop.
+
+Relied on of aiohttp's inner names, of 3.14: a connector's `_factory` and `_loop`; `ResponseHandler` with `feed_data`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import os
 import resource
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import click
 
 from jmap_proxy.activation import inherited_sockets
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.collector import leave_out_what_stays
 from jmap_proxy.cli.liveness import answers
 from jmap_proxy.cli.options import run, with_config_file, with_log_level
 from jmap_proxy.cli.reloading import Reloading, identity_of
@@ -68,7 +68,7 @@ async def _serve(config: Config, reloading: Callable[..., Reloading], make_role:
     async with assembly, reloadable_proxy(assembly, inherited, role) as proxy:
         _tell(proxy.addresses)
         manager.ready(_status(proxy))
-        gc.freeze()  # a look at all that is there by now takes 40 ms, in which nobody is served
+        leave_out_what_stays()
         watching = asyncio.create_task(manager.watch(functools.partial(_is_well, manager, proxy, role, stopped)))
         during = functools.partial(manager.reloading, functools.partial(_status, proxy))
         follower = reloading(take_up=proxy.take_up, told=told, during=during)

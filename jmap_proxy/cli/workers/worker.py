@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from jmap_proxy.cli.assembly import Assembly
+from jmap_proxy.cli.collector import leave_out_what_stays
 from jmap_proxy.cli.role import Role
 from jmap_proxy.cli.running import RunningProxy, stop_signals
 from jmap_proxy.cli.workers.messages import Ask, Decide, Prepared, Serving, Stop, TakeUp, Told, ToWorker, Unable
@@ -96,6 +97,7 @@ class Worker:
     async def run(self, first: TakeUp, sockets: Sequence[socket.socket]) -> None:
         """Serve until the end, and let the requests in flight finish then."""
         self._obey(first, sockets)
+        leave_out_what_stays()
         listening = asyncio.create_task(self._listen(), name="supervisor")
         await self._stopped.wait()
         if self._taking is not None:

@@ -13,6 +13,7 @@ from jmap_proxy.proxy.relay import answer_fields
 from jmap_proxy.proxy.wire.framing import check_answer
 from jmap_proxy.proxy.wire.known_head import END
 from jmap_proxy.proxy.wire.problem import problem_bytes
+from jmap_proxy.request_id import begin_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,10 +82,12 @@ class Crossing:
             else:
                 self._answer(answer)
         except Exception as error:  # nobody else would tell the client
+            begin_request()  # what is heard is heard for whoever opened the connection to the server
             log.exception("unforeseen error")
             unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
             self._client.fail(problem_bytes(unforeseen))
             self.passage.fail(unforeseen)
+            self.passage.answer(unforeseen.status)
 
     async def carry_on(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer in the ordinary way."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import structlog
 from aiohttp.http import HttpVersion11
 
 from jmap_proxy.errors import JmapProxyError
@@ -31,6 +32,7 @@ SMALL = 64 << 10
 
 API = Kind.API.value
 
+log = structlog.get_logger("jmap_proxy.proxy")
 _area = logging.getLogger("jmap_proxy.proxy")
 
 
@@ -72,6 +74,9 @@ class Lane:
             return None if prepared is None else Route(self, head, visitor, plane, session, target, prepared)
         except (JmapProxyError, ValueError):
             return None  # the ordinary way says why
+        except Exception:  # nothing has been sent, so that the ordinary way can have its try
+            log.exception("unforeseen error")
+            return None
 
     def begin(self, route: Route, body: bytes, client: Client) -> Crossing | None:
         """Send a call on; None, and nothing is sent, where the ordinary way has to decide or to wait.
@@ -87,9 +92,15 @@ class Lane:
         try:
             if not self._holds(route, len(body)):
                 return None
+        except JmapProxyError:
+            return None  # the ordinary way says why
+        except Exception:  # nothing has been sent, so that the ordinary way can have its try
+            log.exception("unforeseen error")
+            return None
+        try:
             begun = route.plane.exchange.begin(route.prepared, body, crossing)
         except (JmapProxyError, ValueError):  # ValueError: a token that cannot be encoded
-            return None  # the ordinary way says why
+            return None
         if begun is None:
             return None
         crossing.begun = begun  # nothing is heard before the loop's next round

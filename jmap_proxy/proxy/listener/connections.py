@@ -228,6 +228,11 @@ class Connection(web.RequestHandler):
         if self._messages and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def read_on(self) -> None:
+        """Read again, unless aiohttp has paused reading too: then it resumes by itself, and looks at its limit once."""
+        if self.transport is not None and not (self._buffer_paused or self._reading_paused):
+            self.transport.resume_reading()
+
     def latest_request(self) -> web.BaseRequest:
         """The request that has come last, as it is seen by who answers it."""
         message, body = self._messages[-1]

@@ -129,7 +129,7 @@ class FastConnection(Connection):
         """Take what has come meanwhile, as it came, until the next call is on its way."""
         while self._behind and self._crossing is None:
             data = self._behind.pop(0)
-            if self._held > LARGE >= self._held - len(data) and self.transport is not None:
-                self.transport.resume_reading()
+            if self._held > LARGE >= self._held - len(data):
+                self.read_on()
             self._held -= len(data)
             self.data_received(data)

@@ -1,7 +1,7 @@
 """The connections to servers: aiohttp's, with what it lacks and what the short way asks of them.
 
 Whatever relies on the client's inner names is here, in `direct` and in `unread`, pinned by the tests: of 3.14 a
-connector's `_factory`, `_conns`, `_acquired`, `_keepalive_timeout`, `_release`; a protocol's `_payload`, `_buffer`,
+connector's `_conns`, `_acquired`, `_keepalive_timeout`, `_release`; a protocol's `_loop`, `_payload`, `_buffer`,
 `set_response_params`, and `_read_timeout`, `_reschedule_timeout`, `_drop_timeout`, `_on_read_timeout`.
 """
 
@@ -36,7 +36,7 @@ class Asker(Protocol):
 
 
 class Pool(unread.Connector):
-    """Connections that are used again only if nothing has come on them that was not asked for.
+    """Connections that are used again only if no answer has come on them that was not asked for.
 
     aiohttp gives such an answer to whoever sends the next request on the connection, perhaps another account.
     """
@@ -52,13 +52,13 @@ class Pool(unread.Connector):
         protocol, since = resting[0]
         patience = self._keepalive_timeout
         late = patience is not None and monotonic() - since > patience
-        if late or protocol.writing_paused or not protocol.is_connected():
+        if late or protocol.writing_paused or not protocol.is_connected() or not isinstance(protocol, PooledConnection):
             return None
         resting.popleft()
         if not resting:
             del self._conns[key]
         self._acquired.add(protocol)
-        return protocol if isinstance(protocol, PooledConnection) else None
+        return protocol
 
     def put_back(self, key: ConnectionKey, protocol: PooledConnection, *, should_close: bool = False) -> None:
         """Let a connection that was taken rest; it ends if it should, or is out of step."""

@@ -126,6 +126,7 @@ class Noting(Unobserved):
 
     def __init__(self) -> None:
         self.noted: list[tuple[str, int]] = []
+        self.failures: list[str] = []
         self.error: Exception | None = None
 
     def answered(self, kind: str, status: int, seconds: float) -> None:
@@ -134,6 +135,11 @@ class Noting(Unobserved):
         if self.error is not None:
             raise self.error
         self.noted.append((kind, status))
+
+    def failed(self, account: str, error: JmapProxyError, request_id: str) -> None:
+        """See `Observer`."""
+        super().failed(account, error, request_id)
+        self.failures.append(request_id)
 
 
 class Source(Tokens):

@@ -5,6 +5,7 @@ from aiohttp import ClientError
 from structlog.testing import capture_logs
 
 from jmap_proxy.errors import JmapProxyError
+from jmap_proxy.proxy.fast.known_answer import KnownAnswer
 from tests.proxy.fast.support import BODY, DATE, World, answer, call, world
 from tests.proxy.support import SESSION
 
@@ -210,6 +211,28 @@ async def test_an_unforeseen_error_ends_the_connection(is_known: bool) -> None:
         here.must_begin(route)
         assert await here.client.heard() == "answer"
         assert here.uses() == 0
+
+
+async def test_each_unforeseen_error_is_counted_and_has_an_id_of_its_own() -> None:
+    """Its client is told the id by which the log knows it; it is not the one of who opened the connection."""
+
+    class Broken(KnownAnswer):
+        def for_client(self, data: bytes) -> bytes | None:
+            raise ZeroDivisionError(len(data))
+
+    async with world() as here:
+        for _ in range(2):
+            route = here.known_route()
+            here.must_begin(route)
+            assert await here.client.heard() == "answer"
+            route.answer = Broken.__new__(Broken)
+            crossing = here.must_begin(route)
+            assert await here.client.heard() == "fail"
+            crossing.close()
+            assert here.observer.failures[-1] in here.client.answered[-1].decode()
+            await here.sent()  # by a new connection, which then rests
+        assert here.observer.noted == [("api", 200), ("api", 500)] * 2
+        assert len(set(here.observer.failures)) == 2
 
 
 async def test_an_error_of_ours_is_unforeseen_here_too() -> None:

@@ -13,6 +13,7 @@ import uvloop
 from aiohttp import web
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 
+from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.fast.lane import SMALL
 from jmap_proxy.proxy.passage import Unobserved
 from tests.proxy.listener.ways import (
@@ -30,6 +31,7 @@ from tests.proxy.listener.ways import (
     placed,
     until,
 )
+from tests.proxy.support import KEY
 from tests.support.certificates import private_authority
 
 if TYPE_CHECKING:
@@ -288,6 +290,38 @@ async def test_an_unforeseen_error_ends_the_connection() -> None:
         other = await place.connect()
         assert await other.call(b"{}") == b"{}"
     assert place.ways == [ORDINARY, FAST, FAST]
+
+
+@pytest.mark.parametrize("is_known", [False, True], ids=["new head", "known head"])
+async def test_what_cannot_be_decided_is_answered_in_the_ordinary_way(*, is_known: bool) -> None:
+    """An error that nobody has foreseen is told and counted as ever, and the client's connection goes on."""
+    broken, counted = list[bool](), list[int]()
+
+    def account_of(key: str) -> str | None:
+        if broken:
+            raise ZeroDivisionError
+        return {KEY: "alice"}.get(key)
+
+    class Counting(Unobserved):
+        def answered(self, kind: str, status: int, seconds: float) -> None:
+            super().answered(kind, status, seconds)
+            counted.append(status)
+
+    async with placed(observer=Counting()) as place:
+        place.door = Door(account_of)
+        place.serve(place.lane())
+        caller = await place.connect()
+        await caller.in_step()
+        if is_known:
+            assert await caller.call(b"{}") == b"{}"
+        counted.clear()
+        broken.append(True)
+        caller.send(b"{}")
+        status, fields, _ = await caller.answer()
+        assert (status, fields["Content-Type"]) == (500, "application/problem+json")
+        assert counted == [500]
+        broken.clear()
+        assert await caller.call(b"{}") == b"{}"
 
 
 async def test_another_lane_is_learned(place: Place, caller: Caller) -> None:

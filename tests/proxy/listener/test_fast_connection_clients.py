@@ -95,6 +95,43 @@ async def test_much_of_a_head_may_wait_behind_a_call(place: Place, caller: Calle
     assert await caller.body() == b"behind"
 
 
+async def test_no_body_is_kept_by_a_connection_that_rests(place: Place, caller: Caller) -> None:
+    """Neither what a client has sent nor what the server has answered, also where it had to be parsed to be learned."""
+    other = caller.request(b"{}" * 400, "X-New: 1")
+    caller.writer.write(other)
+    assert await caller.body() == b"{}" * 400
+    assert place.ways == [FAST]
+    connection = place.connection()
+    assert (connection._latest_body, connection._call) == (None, b"")
+    connector = place.proxy.http.connector
+    assert connector is not None
+    ((protocol, _),) = (each for resting in connector._conns.values() for each in resting)
+    assert protocol._payload is None
+    assert len(protocol) == 0
+
+
+async def test_reading_stays_paused_while_aiohttp_has_too_many_requests(place: Place, caller: Caller) -> None:
+    """What has waited behind a call must not undo aiohttp's own limit, or a client could fill the memory."""
+    many = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000
+    connection = place.connection()
+    assert connection.transport is not None
+    caller.send(WAIT + FAIL)
+    await place.server.entered.wait()
+    connection.data_received(caller.request(WAIT) + many)  # as its transport does, so that these are two reads
+    connection.data_received(many * 4)
+    assert not connection.transport.is_reading()
+    place.server.entered.clear()
+    place.server.go.set()
+    assert (await caller.answer())[0] == 500
+    place.server.go.clear()
+    await place.server.entered.wait()  # the next call waits, and all others behind it
+    assert not connection._behind
+    assert connection._buffer_paused
+    assert not connection.transport.is_reading()
+    place.server.go.set()
+    assert await caller.body() == WAIT
+
+
 async def test_reading_goes_on_after_much_has_waited(place: Place, caller: Caller) -> None:
     """Also where nothing of what has waited lets aiohttp's own server pause and go on."""
     upload = bytes(MOST_BEHIND // 20)

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 from collections import deque
 from typing import Any
 
@@ -197,6 +198,30 @@ async def test_what_must_not_be_used_again_is_not_taken(how: str) -> None:
         assert connection.protocol is not protocol
         connection.close()
         go.set()
+
+
+@pytest.mark.parametrize("news", [b"", OK, b"H"], ids=["its end", "an answer", "a byte"])
+async def test_what_has_come_and_was_not_read_is_seen_before_a_connection_is_used_again(news: bytes) -> None:
+    """In the same round of the loop: neither way of asking for a connection gives this one."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        wanted = template(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        async with pooling() as pool, asyncio.timeout(TIME_LIMIT):
+            first = await pool.connect(wanted, [], TIMES)
+            protocol = first.protocol
+            first.release()
+            peer, _ = listening.accept()
+            with peer:
+                assert pool.take(wanted.connection_key) is protocol
+                assert isinstance(protocol, PooledConnection)
+                pool.put_back(wanted.connection_key, protocol)
+                if news:
+                    peer.send(news)
+                else:
+                    peer.shutdown(socket.SHUT_WR)
+                assert pool.take(wanted.connection_key) is None
+                second = await pool.connect(wanted, [], TIMES)
+                assert second.protocol is not protocol
+                second.release()
 
 
 async def test_the_asker_is_told_once() -> None:
