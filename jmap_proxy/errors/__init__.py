@@ -37,7 +37,7 @@ Foreign exceptions are translated into these once, where the foreign library is 
 attribute ever holds a token, a key, a code or a secret.
 """
 
-from jmap_proxy.errors.base import JmapProxyError
+from jmap_proxy.errors.base import JmapProxyError, unforeseen
 from jmap_proxy.errors.local import AddressTaken, ConfigError, ServiceError, StoreError, WorkerError
 from jmap_proxy.errors.refused import (
     BadPath,
@@ -124,4 +124,5 @@ __all__ = [
     "VersionRefused",
     "WorkerError",
     "WrongPerson",
+    "unforeseen",
 ]

@@ -49,3 +49,8 @@ class JmapProxyError(Exception):
         if self.retry_after is None:
             return {}
         return {"Retry-After": str(max(1, math.ceil(self.retry_after)))}
+
+
+def unforeseen(error: Exception) -> JmapProxyError:
+    """What the client is told of what nobody has foreseen: its kind alone, since its text may hold anything."""
+    return JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")

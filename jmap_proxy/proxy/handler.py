@@ -18,6 +18,7 @@ from jmap_proxy.errors import (
     MethodRefused,
     Refused,
     RequestMalformed,
+    unforeseen,
 )
 from jmap_proxy.proxy.door.access import is_from_browser
 from jmap_proxy.proxy.door.cors import cors_fields, is_preflight, preflight_fields
@@ -131,9 +132,9 @@ class Handler:
             log.exception("unforeseen error", path=_shown_path(request))
             if request.writer.output_size:
                 cut(request)  # in the middle of an answer, a second one would look like its rest
-            unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
-            passage.fail(unforeseen)
-            return _problem(door, request, unforeseen)
+            told = unforeseen(error)
+            passage.fail(told)
+            return _problem(door, request, told)
 
     def _answering(
         self, door: Door, request: web.BaseRequest, passage: Passage, crossing: Crossing | None

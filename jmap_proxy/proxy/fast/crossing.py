@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from jmap_proxy.errors import JmapProxyError, UpstreamMalformed
+from jmap_proxy.errors import UpstreamMalformed, unforeseen
 from jmap_proxy.proxy.fast.known_answer import KnownAnswer, is_plain
 from jmap_proxy.proxy.relay import answer_fields
 from jmap_proxy.proxy.wire.framing import check_answer
@@ -84,10 +84,10 @@ class Crossing:
         except Exception as error:  # nobody else would tell the client
             begin_request()  # what is heard is heard for whoever opened the connection to the server
             log.exception("unforeseen error")
-            unforeseen = JmapProxyError(f"unforeseen: {type(error).__name__}", hint="see the proxy's log")
-            self._client.fail(problem_bytes(unforeseen))
-            self.passage.fail(unforeseen)
-            self.passage.answer(unforeseen.status)
+            told = unforeseen(error)
+            self._client.fail(problem_bytes(told))
+            self.passage.fail(told)
+            self.passage.answer(told.status)
 
     async def carry_on(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer in the ordinary way."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,7 +10,7 @@ from aiohttp.http import HttpVersion11
 from jmap_proxy.errors import JmapProxyError
 from jmap_proxy.proxy.fast.crossing import Crossing
 from jmap_proxy.proxy.fast.route import Route
-from jmap_proxy.proxy.passage import Passage
+from jmap_proxy.proxy.passage import Passage, log_tells_of_each
 from jmap_proxy.proxy.session.endpoint import Kind
 from jmap_proxy.proxy.session.target import check_path, resolve
 from jmap_proxy.proxy.wire.framing import check_framing, is_last
@@ -33,7 +32,6 @@ SMALL = 64 << 10
 API = Kind.API.value
 
 log = structlog.get_logger("jmap_proxy.proxy")
-_area = logging.getLogger("jmap_proxy.proxy")
 
 
 class Lane:
@@ -115,5 +113,5 @@ class Lane:
             and plane.sessions.latest is route.session
             and self._planes.get(visitor.account) is plane
             and (not visitor.key or self._door.account_of(visitor.key) == visitor.account)
-            and not _area.isEnabledFor(logging.DEBUG)  # tells of each request by the id that its task has
+            and not log_tells_of_each()  # by the id that a request has from its task
         )

@@ -20,6 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from jmap_proxy.origins import split_url
+from jmap_proxy.proxy.upstream.connections import INTERIM
 from jmap_proxy.proxy.wire.framing import has_control
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from jmap_proxy.proxy.wire.headers import Field
 
 VERSION = "3.14."
-"""Of aiohttp, whose inner names these are."""
+"""Of aiohttp, whose inner names are used: here, and wherever else they are in the forwarding plane."""
 
 
 def is_known(version: str) -> bool:
-    """Whether the inner names of this version of aiohttp are the ones that are used here. Pure."""
+    """Whether the inner names of this version of aiohttp are the ones that are used. Pure."""
     return version.startswith(VERSION)
 
 
@@ -248,7 +249,7 @@ async def _converse(
 async def _hear(connection: Connection, protocol: ResponseHandler) -> DirectAnswer:
     try:
         message, content = await protocol.read()
-        while HTTPStatus.CONTINUE <= message.code < HTTPStatus.OK and message.code != HTTPStatus.SWITCHING_PROTOCOLS:
+        while message.code in INTERIM:
             message, content = await protocol.read()
     except HttpProcessingError as error:
         raise aiohttp.ClientPayloadError(f"the answer's head cannot be read: {error.code}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from aiohttp import web
@@ -18,9 +18,11 @@ CONTENT_TYPE = "application/problem+json"
 
 def problem_response(error: JmapProxyError) -> web.Response:
     """The error as problem details, with the header fields that belong to it, and the id by which the log knows it."""
+    request = current_request()
+    occurrence = {"instance": request.urn} if request else {}
     return web.Response(
         status=error.status,
-        body=_body(error),
+        body=msgspec.json.encode(error.problem() | occurrence),
         content_type=CONTENT_TYPE,
         headers={"Cache-Control": "no-store", **dict(SAFE_FOR_BROWSERS), **error.headers()},
     )
@@ -29,12 +31,7 @@ def problem_response(error: JmapProxyError) -> web.Response:
 def problem_bytes(error: JmapProxyError) -> bytes:
     """The same as a whole last answer of HTTP/1.1, for a connection on which there is no request to answer."""
     response = problem_response(error)
-    body = _body(error)
+    body = cast("bytes", response.body)
     fields = {**response.headers, "Content-Length": str(len(body)), "Connection": "close"}
     lines = [f"HTTP/1.1 {response.status} {response.reason}", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode() + body
-
-
-def _body(error: JmapProxyError) -> bytes:
-    request = current_request()
-    return msgspec.json.encode(error.problem() | ({"instance": request.urn} if request else {}))
