@@ -20,15 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.contenders.contender import CALL
-from bench.contenders.jmap_proxy import serving
+from bench.contenders.jmap_proxy import prefix_of, serving
 from bench.load.wrk import wrk
 from bench.machine import choose_cores
 from bench.page import PROFILE, with_block
 from bench.stage import stage
 from bench.upstream import PATHS
 from jmap_proxy.log import configure_logging, parse_levels
-from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.session.endpoint import local_prefix
 
 if TYPE_CHECKING:
     from bench.stage import Stage
@@ -110,7 +108,7 @@ async def _run(*argv: str) -> str:
 async def _profile(ready: Stage, scheme: str, seconds: int) -> tuple[float, str, str]:
     """Seconds of processor time for a call, what perf tells, and what Python did."""
     home, stacks = ready.homes[scheme], ready.folder / "stacks"
-    path = f"/{local_prefix(parse_origin(ready.upstream.origin(scheme)))}{PATHS['api']}"
+    path = prefix_of(ready.upstream.origin(scheme)) + PATHS["api"]
     async with serving(home, ready.cores.proxy, ready.folder / "plain") as (process, origin):
         load = ready.cores.load, origin + path, home.key, CONNECTIONS
         await wrk(*load, 1, body=CALL)

@@ -55,6 +55,11 @@ class Home:
     tokens: TokenSet = field(repr=False)
 
 
+def prefix_of(server: str) -> str:
+    """What the proxy puts in front of the paths of a server."""
+    return f"/{local_prefix(parse_origin(server))}"
+
+
 async def sign_in(folder: Path, server: str, issuer: str, ca_file: Path) -> Home:
     """Sign in at the provider, as `jmap-proxy login` does."""
     await asyncio.to_thread(folder.mkdir, parents=True)
@@ -110,7 +115,7 @@ class JmapProxy(Contender):
         """See `Contender`; its own key is the one that counts."""
         del key
         home = self._homes[setting.scheme]
-        prefix = f"/{local_prefix(parse_origin(setting.server))}"
+        prefix = prefix_of(setting.server)
         async with contextlib.AsyncExitStack() as stack:
             process, origin = await stack.enter_async_context(serving(home, setting.core, setting.folder / "log"))
             yield Running(self.name, process, origin, home.key, prefix)

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.contenders.contender import CALL
-from bench.contenders.jmap_proxy import serving
+from bench.contenders.jmap_proxy import prefix_of, serving
 from bench.load.wrk import wrk
 from bench.processes import children
 from bench.quota import limited
 from bench.results import GAIN, OURS
 from bench.upstream import PATHS
-from jmap_proxy.origins import parse_origin
-from jmap_proxy.proxy.session.endpoint import local_prefix
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -96,4 +94,4 @@ async def _limited(stage: Stage, workers: int) -> AsyncIterator[_Served]:
         if len(serve) != workers:
             raise RuntimeError(f"{len(serve)} processes serve, not {workers}")
         with limited("jmap-proxy-bench", serve, SHARE):
-            yield _Served(workers, process, f"{origin}/{local_prefix(parse_origin(server))}{PATHS['api']}")
+            yield _Served(workers, process, origin + prefix_of(server) + PATHS["api"])
