@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.passage import Unobserved
 from tests.proxy.answer_corpus import BROKEN, CORPUS, LATE, Entry
-from tests.proxy.fast.ways import Client, Watched, answer
+from tests.proxy.fast.ways import Client, answer
+from tests.proxy.noting_lane import NotingLane
 from tests.proxy.support import AUTH, KEY, Proxy, Tokens, proxy_to, raw_server, scripted
 
 DOWNLOAD = "/dl/A/B/n?accept=x"
@@ -106,7 +106,7 @@ async def check_call(entry: Entry, cuts: Sequence[float] = ()) -> None:
         proxy_to(f"{origin}/.well-known/jmap", Tokens(at_once=True)) as proxy,
         asyncio.timeout(10),
     ):
-        lane = Watched(proxy, door, Unobserved())
+        lane = NotingLane(proxy.handler.lane(door))
         proxy.listener.serve(proxy.handler.at(door), lane)
         path = "/" + (await proxy.session())["apiUrl"].split("/", 3)[3]
         call = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{AUTH}\r\nContent-Length: 2\r\n\r\n{{}}".encode()

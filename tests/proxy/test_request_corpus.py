@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.passage import Unobserved
 from jmap_proxy.proxy.session.endpoint import local_prefix
-from tests.proxy.fast.ways import Watched, answer
+from tests.proxy.fast.ways import answer
+from tests.proxy.noting_lane import NotingLane
 from tests.proxy.request_corpus import CORPUS, KEPT, SECOND, Entry
 from tests.proxy.support import AUTH, KEY, Proxy, Tokens, proxy_to, raw_server, scripted
 
@@ -113,7 +113,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bool] | None:
 async def warm_up(proxy: Proxy, streams: Streams, call: bytes) -> None:
     """Make calls on a connection until they go the fast way, and nothing about them or their answers is new."""
     door = Door({KEY: "alice", "orphan": "bob"}.get)
-    lane = Watched(proxy, door, Unobserved())
+    lane = NotingLane(proxy.handler.lane(door))
     proxy.listener.serve(proxy.handler.at(door), lane)
     for _ in range(3):
         streams[1].write(call)

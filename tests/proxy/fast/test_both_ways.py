@@ -21,7 +21,6 @@ from jmap_proxy.errors import SignInNeeded
 from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.forwarding import Plane
-from jmap_proxy.proxy.passage import Unobserved
 from jmap_proxy.proxy.upstream.exchange import Exchange
 from tests.proxy.fast.ways import (
     CLOSES,
@@ -34,13 +33,13 @@ from tests.proxy.fast.ways import (
     WELL_KNOWN,
     Client,
     Reply,
-    Watched,
     World,
     answer,
     nothing_left,
     see_both,
     settle,
 )
+from tests.proxy.noting_lane import NotingLane
 from tests.proxy.support import AUTH, KEY, SESSION, Tokens, proxy_to, raw_server, scripted
 
 if TYPE_CHECKING:
@@ -921,7 +920,7 @@ async def test_many_clients_at_a_time_get_their_own_answers(seed: int) -> None:
         exchange = Exchange(proxy.http, Rotating("bob"), {parse_origin(server)})
         planes = proxy.planes | {"bob": Plane(exchange, proxy.sessions)}
         proxy.planes.update(planes)
-        lane = Watched(proxy, door, Unobserved())
+        lane = NotingLane(proxy.handler.lane(door))
         proxy.listener.serve(proxy.handler.at(door), lane)
         each = [call_often(proxy.port, api, account, number) for account in planes for number in range(25)]
         outcomes = sum(await asyncio.gather(*each), Counter[str]())

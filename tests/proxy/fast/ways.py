@@ -16,20 +16,14 @@ from typing import TYPE_CHECKING, Any
 from structlog.testing import capture_logs
 
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.fast.lane import Lane
+from tests.proxy.noting_lane import NotingLane
 from tests.proxy.support import AUTH, KEY, SESSION, Proxy, Tokens, proxy_to, raw_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
-    from aiohttp import web
-
     from jmap_proxy.errors import JmapProxyError
-    from jmap_proxy.proxy.fast.crossing import Client as FastClient
-    from jmap_proxy.proxy.fast.crossing import Crossing
-    from jmap_proxy.proxy.fast.route import Route
     from jmap_proxy.proxy.forwarding import Plane
-    from jmap_proxy.proxy.passage import Observer
 
     Step = Callable[["World"], Awaitable[None]]
 
@@ -48,27 +42,6 @@ _PASSING = (
     (re.compile(rb"\r\nDate: [^\r\n]*(?<! 2019 \d\d:\d\d:\d\d GMT)(?=\r\n)"), b"\r\nDate: NOW"),
 )
 """What is another one each time; the scripts' own dates are of 2019."""
-
-
-class Watched(Lane):
-    """A lane that notes which calls it has begun, and which of them went on in the ordinary way."""
-
-    __slots__ = ("begun", "carried")
-
-    def __init__(self, proxy: Proxy, door: Door, observer: Observer) -> None:
-        async def carry_on(request: web.BaseRequest, crossing: Crossing) -> web.StreamResponse:
-            self.carried += 1
-            return await proxy.handler.answer(door, request, crossing)
-
-        super().__init__(door, proxy.planes, observer, carry_on)
-        self.begun = 0
-        self.carried = 0
-
-    def begin(self, route: Route, body: bytes, client: FastClient) -> Crossing | None:
-        """As it does anyway."""
-        crossing = super().begin(route, body, client)
-        self.begun += crossing is not None
-        return crossing
 
 
 @dataclass(frozen=True)
@@ -276,7 +249,7 @@ class World:
     api: str
     fields: str
     plane: Plane
-    lane: Watched | None = None
+    lane: NotingLane | None = None
     is_over: bool = False
 
     def call(self, body: bytes = b"{}", *, fields: str | None = None, length: str = "") -> bytes:
@@ -288,7 +261,7 @@ class World:
     def serve(self, door: Door) -> None:
         """Let the listener serve by a door, in the way that it has."""
         if self.lane is not None:
-            self.lane = Watched(self.proxy, door, self.told)
+            self.lane = NotingLane(self.proxy.handler.lane(door))
         self.proxy.listener.serve(self.proxy.handler.at(door), self.lane)
 
     async def warm_up(self, calls: int) -> None:
@@ -342,7 +315,7 @@ async def world(
         client = Client(proxy.port)
         world = World(proxy, server, client, keys, told, api, fields, proxy.planes["alice"])
         if fast:
-            world.lane = Watched(proxy, Door(keys.get), told)
+            world.lane = NotingLane(proxy.handler.lane(Door(keys.get)))
         world.serve(door(keys))
         try:
             yield world

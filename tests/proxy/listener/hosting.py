@@ -36,6 +36,23 @@ class Host:
         return reader, writer
 
 
+class Endless:
+    """Answers no request; notes that one has come, and that it was cancelled."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, _request: web.BaseRequest) -> web.StreamResponse:
+        """Wait until it is cancelled."""
+        self.entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+        raise AssertionError
+
+
 async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     """The next answer on a connection."""
     line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[:-2]

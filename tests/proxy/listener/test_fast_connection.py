@@ -17,9 +17,7 @@ from jmap_proxy.proxy.door.door import Door
 from jmap_proxy.proxy.fast.lane import SMALL
 from jmap_proxy.proxy.passage import Unobserved
 from tests.proxy.listener.ways import (
-    CARRIED_ON,
     FAIL,
-    FAST,
     HALVES,
     LARGE,
     LEAVE,
@@ -31,6 +29,7 @@ from tests.proxy.listener.ways import (
     placed,
     until,
 )
+from tests.proxy.noting_lane import CARRIED_ON, FAST
 from tests.proxy.support import KEY
 from tests.support.certificates import private_authority
 

@@ -11,9 +11,7 @@ import uvloop
 from jmap_proxy.proxy.listener.connections import KEEP_ALIVE
 from jmap_proxy.proxy.listener.connections import LARGE as MOST_BEHIND
 from tests.proxy.listener.ways import (
-    CARRIED_ON,
     FAIL,
-    FAST,
     HALVES,
     LARGE,
     ORDINARY,
@@ -24,6 +22,7 @@ from tests.proxy.listener.ways import (
     placed,
     until,
 )
+from tests.proxy.noting_lane import CARRIED_ON, FAST
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:

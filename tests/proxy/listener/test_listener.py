@@ -7,9 +7,8 @@ from aiohttp import web
 
 from jmap_proxy.proxy.listener.listener import Listener
 from jmap_proxy.sandbox import Fault, MailServer
+from tests.proxy.listener.hosting import Endless
 from tests.proxy.listener.ways import (
-    CARRIED_ON,
-    FAST,
     HALVES,
     ORDINARY,
     WAIT,
@@ -19,6 +18,7 @@ from tests.proxy.listener.ways import (
     placed,
     until,
 )
+from tests.proxy.noting_lane import CARRIED_ON, FAST
 from tests.proxy.support import AUTH, Proxy, proxy_to
 
 
@@ -50,23 +50,14 @@ async def _until_refused(proxy: Proxy) -> None:
 
 async def test_patience_ends() -> None:
     """A request that does not finish in its time is cut."""
-    entered, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def answer(_request: web.BaseRequest) -> web.StreamResponse:
-        entered.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-        raise AssertionError
-
-    listener = Listener(answer, patience=0.05)
+    endless = Endless()
+    listener = Listener(endless, patience=0.05)
     origin = await listener.open("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(origin.rpartition(":")[2]))
     writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await entered.wait()
+    await endless.entered.wait()
     await listener.close()
-    assert cancelled.is_set()
+    assert endless.cancelled.is_set()
     assert await reader.read() == b""
     writer.close()
 

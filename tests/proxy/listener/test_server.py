@@ -12,7 +12,7 @@ from jmap_proxy.proxy.listener.admission import Admission
 from jmap_proxy.proxy.listener.connections import KEEP_ALIVE
 from jmap_proxy.proxy.listener.fast_connection import FastConnection
 from jmap_proxy.proxy.listener.server import LONGEST_FIELD, MOST_FIELDS, Server, Writer
-from tests.proxy.listener.hosting import HEAD, Host, answer
+from tests.proxy.listener.hosting import HEAD, Endless, Host, answer
 from tests.support.clock import Clock
 
 LATIN = "attachment; filename=M\udcfcller"
@@ -108,21 +108,12 @@ async def test_a_request_is_answered_by_our_writer() -> None:
 
 async def test_a_client_that_leaves_ends_its_request() -> None:
     """Aiohttp does that only where it is told to."""
-    entered, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def respond(_request: web.BaseRequest) -> web.StreamResponse:
-        entered.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
-        raise AssertionError
-
-    async with serving(respond) as (_, port):
+    endless = Endless()
+    async with serving(endless) as (_, port):
         asking = asyncio.create_task(ask(port))
-        await entered.wait()
+        await endless.entered.wait()
         asking.cancel()
-        await cancelled.wait()
+        await endless.cancelled.wait()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jmap_proxy.origins import parse_origin
 from jmap_proxy.proxy.door.door import Door
-from jmap_proxy.proxy.fast.lane import Lane
 from tests.proxy.listener.hosting import answer
+from tests.proxy.noting_lane import NotingLane
 from tests.proxy.support import AUTH, KEY, SESSION, Proxy, Tokens, proxy_to, raw_server, scripted
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from jmap_proxy.proxy.fast.crossing import Client, Crossing
-    from jmap_proxy.proxy.fast.route import Route
+    from jmap_proxy.proxy.fast.lane import Lane
     from jmap_proxy.proxy.listener.fast_connection import FastConnection
 
-ORDINARY, FAST, CARRIED_ON = "ordinary", "fast", "carried on"
+ORDINARY = "ordinary"
 TIME_LIMIT = 20
 WAIT = b"wait"
 HALVES = b"halves"
@@ -89,25 +88,6 @@ async def _read_call(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-class Noting(Lane):
-    """A lane like another one, that notes what it begins and what is carried on."""
-
-    def __init__(self, lane: Lane, ways: list[str]) -> None:
-        async def carry_on(request: web.BaseRequest, crossing: Crossing) -> web.StreamResponse:
-            ways.append(CARRIED_ON)
-            return await lane._carry_on(request, crossing)
-
-        super().__init__(lane._door, lane._planes, lane._observer, carry_on)
-        self._ways = ways
-
-    def begin(self, route: Route, body: bytes, client: Client) -> Crossing | None:
-        """Note it where something was sent."""
-        crossing = super().begin(route, body, client)
-        if crossing is not None:
-            self._ways.append(FAST)
-        return crossing
-
-
 @dataclass
 class Caller:
     """A client's connection."""
@@ -166,9 +146,9 @@ class Place:
     def __post_init__(self) -> None:
         self.serve(self.lane())
 
-    def lane(self) -> Noting:
+    def lane(self) -> NotingLane:
         """One that notes."""
-        return Noting(self.proxy.handler.lane(self.door), self.ways)
+        return NotingLane(self.proxy.handler.lane(self.door), self.ways)
 
     def serve(self, lane: Lane | None) -> None:
         """Let the listener use a lane; what goes the ordinary way from the start is noted as well."""

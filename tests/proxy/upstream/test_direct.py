@@ -164,6 +164,16 @@ async def sent(direct: Direct, prepared: Prepared, asker: Waiting) -> Sent:
     return begun
 
 
+async def parsed(direct: Direct, prepared: Prepared) -> Sent:
+    """As `sent`; the first bytes of its answer have come, and the parser has been told of them."""
+    asker = Waiting()
+    begun = await sent(direct, prepared, asker)
+    data = await asker.heard_first()
+    assert begun.connection is not None
+    begun.connection.parse(data)
+    return begun
+
+
 async def rested(origin: str, pool: Pool) -> tuple[Direct, Prepared]:
     """A connection rests, and a request is prepared."""
     direct = Direct(pool)
@@ -221,11 +231,7 @@ async def test_an_answer_that_is_not_taken_at_once() -> None:
 
     async with serving(script) as server, pooling() as pool:
         direct, prepared = await rested(server.origin, pool)
-        asker = Waiting()
-        begun = await sent(direct, prepared, asker)
-        data = await asker.heard_first()
-        assert begun.connection is not None
-        begun.connection.parse(data)
+        begun = await parsed(direct, prepared)
         answer = await begun.answer()
         assert (answer.status, await answer.content.read()) == (200, b"other")
         begun.close()  # too late to matter
@@ -237,15 +243,11 @@ async def test_an_answer_that_cannot_be_read() -> None:
     """It is told as `request` does, and the connection ends."""
     async with serving(answering(OK, b"HTTP/1.1 nonsense\r\n\r\n")) as server, pooling() as pool:
         direct, prepared = await rested(server.origin, pool)
-        asker = Waiting()
-        begun = await sent(direct, prepared, asker)
-        data = await asker.heard_first()
-        assert begun.connection is not None
-        begun.connection.parse(data)
+        begun = await parsed(direct, prepared)
         with pytest.raises(aiohttp.ClientPayloadError):
             await begun.answer()
         assert not pool._acquired
-        assert direct.begin(prepared, b"\r\n", 5, asker) is None
+        assert direct.begin(prepared, b"\r\n", 5, Waiting()) is None
 
 
 async def test_no_answer_comes() -> None:
@@ -309,11 +311,7 @@ async def test_who_waits_for_an_answer_may_be_cancelled() -> None:
 
     async with serving(script) as server, pooling() as pool:
         direct, prepared = await rested(server.origin, pool)
-        asker = Waiting()
-        begun = await sent(direct, prepared, asker)
-        data = await asker.heard_first()
-        assert begun.connection is not None
-        begun.connection.parse(data)
+        begun = await parsed(direct, prepared)
         waiting = asyncio.create_task(begun.answer())
         await asyncio.sleep(0)
         waiting.cancel()
